@@ -1,0 +1,25 @@
+/** What happened, in the catalogue's words. A name is never reused for another meaning. */
+export const auditActions = [
+  'ceremony.held', 'ca.imported', 'ca.state-changed',
+  'batch.accepted', 'chunk.issued', 'intent.abandoned',
+  'certificate.revoked', 'crl.published', 'renewal.due',
+  'truststore.published', 'supplier.registered', 'supplier.disabled',
+  'ecu.registered', 'key.conflict',
+  'principal.created', 'principal.disabled',
+] as const;
+
+export type AuditAction = (typeof auditActions)[number];
+
+export type AuditValue = string | number | boolean | null | readonly AuditValue[] | { readonly [key: string]: AuditValue };
+
+/** One change, told so that it can be checked later without the tables. Never a secret, a VIN or a request body. */
+export interface AuditEvent {
+  readonly action: AuditAction;
+  /** Who: `principal:NAME`, `system:ROLE`, `ecu:SERIAL`. */
+  readonly actor: string;
+  /** When, by the clock of the process that makes the change. */
+  readonly at: Date;
+  /** On what: `batch:UUID`, `certificate:CA/SERIAL`, `truststore:NAME`. */
+  readonly subject: string;
+  readonly data: Readonly<Record<string, AuditValue>>;
+}

@@ -1,0 +1,93 @@
+import type { ErrorCode, EcuSerial, PartNumber, Vin } from '@fleetroot/core';
+import type { AuditEvent } from '@fleetroot/audit';
+
+/** One request, as registration let it through. */
+export interface RequestItem {
+  /** Place in the batch, from 0. */
+  readonly ordinal: number;
+  /** Absent for what is not an ECU (a server, an OCSP signer). */
+  readonly ecuSerial?: EcuSerial;
+  readonly partNumber?: PartNumber;
+  readonly vin?: Vin;
+  /** PKCS#10, DER. Sealed at rest and dropped once the chunk is done. */
+  readonly csr: Uint8Array;
+}
+
+export interface FailedItem {
+  readonly ordinal: number;
+  readonly code: ErrorCode;
+  /** For the operator; never a VIN or a part of the request. */
+  readonly detail: string;
+}
+
+export interface NewBatch {
+  readonly principalId: number;
+  /** undefined: a batch of the system itself. */
+  readonly idempotencyKey: string | undefined;
+  readonly caId: number;
+  readonly profileVersionId: number;
+  /** BullMQ's: 1 is served first. */
+  readonly priority: number;
+}
+
+export type BatchState = 'receiving' | 'accepted' | 'done';
+
+/** issued + failed + pending = items at every commit (I22). */
+export interface BatchProgress {
+  readonly id: string;
+  readonly principalId: number;
+  readonly profile: string;
+  readonly state: BatchState;
+  readonly items: number;
+  readonly issued: number;
+  readonly failed: number;
+  readonly pending: number;
+  readonly createdAt: Date;
+  readonly completedAt: Date | undefined;
+  readonly bodySha256: Uint8Array | undefined;
+}
+
+export type ItemResult =
+  | { readonly ordinal: number; readonly outcome: 'issued'; readonly ecuSerial: string | undefined; readonly certificate: Uint8Array }
+  | { readonly ordinal: number; readonly outcome: 'failed'; readonly code: ErrorCode; readonly detail: string };
+
+export type Begun =
+  | { readonly kind: 'new'; readonly batchId: string }
+  /** The key was used: compare the body's hash with `batch.bodySha256`. */
+  | { readonly kind: 'known'; readonly batch: BatchProgress };
+
+/** How requests enter the ledger. Every method is one transaction and durable on return. */
+export interface BatchLedger {
+  /**
+   * Opens a batch, or finds the one this Idempotency-Key opened before. One that was left half received (its sender
+   * is gone) is emptied and opened anew.
+   * @throws PkiError `idempotency.in-progress` while another connection is sending it
+   */
+  begin(batch: NewBatch): Promise<Begun>;
+  /**
+   * Adds one chunk: registers the vehicles and ECUs that the items name, and turns an item whose ECU is on record with
+   * another part number or in another vehicle into a failure (`ecu.part-number-conflict`, `ecu.vehicle-conflict`).
+   * Ordinals continue where the last chunk ended. No job exists yet.
+   */
+  append(batchId: string, items: readonly RequestItem[], failures: readonly FailedItem[]): Promise<void>;
+  /** Closes the batch and puts one `issue-chunk` job a chunk into the outbox. A batch with no good item is done at once. */
+  accept(batchId: string, bodySha256: Uint8Array, event: AuditEvent): Promise<BatchProgress>;
+  /** Forgets a batch that was not accepted. */
+  discard(batchId: string): Promise<void>;
+  /**
+   * begin, append and accept of a single item in one transaction.
+   * @throws PkiError `ecu.part-number-conflict`, `ecu.vehicle-conflict`: then nothing is stored
+   */
+  submitOne(batch: NewBatch, item: RequestItem, bodySha256: Uint8Array, event: AuditEvent): Promise<
+    { readonly kind: 'new'; readonly batchId: string; readonly chunkId: bigint } | Extract<Begun, { kind: 'known' }>
+  >;
+  /** @throws PkiError `batch.not-found` */
+  progress(batchId: string): Promise<BatchProgress>;
+  /**
+   * Results in request order, starting at `from`, while the batch still runs: waits at the first pending item until it
+   * is decided or `signal` aborts. Reads in pages; memory does not grow with the batch.
+   */
+  results(batchId: string, from: number, signal: AbortSignal): AsyncIterable<ItemResult>;
+  /** Resolves when the chunk is done, or rejects with `issuance.timeout`. */
+  chunkDone(chunkId: bigint, timeoutMs: number): Promise<void>;
+}

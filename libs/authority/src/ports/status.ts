@@ -1,0 +1,117 @@
+import type { CaName, Serial } from '@fleetroot/core';
+import type { AuditEvent } from '@fleetroot/audit';
+import type { CertificationAuthority } from './authorities.ts';
+
+/** CRLReason by name; the numbers are those of RFC 5280 section 5.3.1. */
+export const revocationReasons = {
+  unspecified: 0, keyCompromise: 1, cACompromise: 2, affiliationChanged: 3, superseded: 4, cessationOfOperation: 5,
+  certificateHold: 6, removeFromCRL: 8, privilegeWithdrawn: 9, aACompromise: 10,
+} as const;
+
+export type RevocationReason = keyof typeof revocationReasons;
+
+export interface CertificateRecord {
+  /** Grows with each certificate; a cursor. */
+  readonly id: bigint;
+  readonly ca: CaName;
+  readonly serial: Serial;
+  readonly profile: string;
+  readonly ecuSerial: string | undefined;
+  readonly partNumber: string | undefined;
+  readonly vin: string | undefined;
+  readonly subjectName: string | undefined;
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+  readonly issuedAt: Date;
+  readonly renewalDueAt: Date | undefined;
+  readonly revocation: { readonly reason: RevocationReason; readonly revokedAt: Date } | undefined;
+  /** DER. */
+  readonly certificate: Uint8Array;
+}
+
+export interface CertificateQuery {
+  readonly serial?: Serial;
+  readonly vin?: string;
+  readonly ecuSerial?: string;
+  readonly partNumber?: string;
+  readonly status?: 'valid' | 'revoked' | 'expired';
+  readonly expiresBefore?: Date;
+  readonly expiresAfter?: Date;
+}
+
+export interface CertificateLedger {
+  /** @throws PkiError `certificate.not-found`; `certificate.ambiguous` where several CAs used the serial and `ca` is not given */
+  find(serial: Serial, ca?: CaName): Promise<CertificateRecord>;
+  /** Newest first, ids below `before`, at most `limit`. */
+  search(query: CertificateQuery, now: Date, before: bigint | undefined, limit: number): Promise<readonly CertificateRecord[]>;
+  /**
+   * Marks as due for renewal what expires before `until` and is neither revoked, expired nor marked yet; at most
+   * `limit`. Returns how many.
+   */
+  markRenewalDue(now: Date, until: Date, limit: number, event: (count: number) => AuditEvent): Promise<number>;
+}
+
+export interface NewRevocation {
+  readonly serial: Serial;
+  readonly ca: CaName;
+  readonly reason: RevocationReason;
+  readonly revokedAt: Date;
+  readonly invalidityDate?: Date;
+  readonly principalId: number;
+}
+
+export interface RevocationLedger {
+  /**
+   * Revokes, appends the event and puts a `publish-crl` job into the outbox. The same again changes nothing. A stronger
+   * reason (keyCompromise) replaces a weaker one and keeps the date (I12).
+   * @throws PkiError `certificate.not-found`; `revocation.conflict` where the reason on record is stronger
+   */
+  revoke(revocation: NewRevocation, event: AuditEvent): Promise<{ readonly changed: boolean; readonly revokedAt: Date; readonly reason: RevocationReason }>;
+}
+
+export interface RevokedEntry {
+  readonly serial: Uint8Array;
+  readonly revokedAt: Date;
+  /** 0 is left out of the entry (RFC 5280 section 5.3.1). */
+  readonly reason: number;
+  readonly invalidityDate: Date | undefined;
+}
+
+export interface PublishedCrl {
+  readonly caId: number;
+  readonly number: bigint;
+  readonly thisUpdate: Date;
+  readonly nextUpdate: Date;
+  readonly der: Uint8Array;
+}
+
+export interface CrlLedger {
+  /**
+   * Takes the next number, max(previous + 1, unix time in ms), and stores it before anything is signed (I13).
+   * @throws PkiError `clock.skew`
+   */
+  reserve(caId: number, thisUpdate: Date, nextUpdate: Date): Promise<bigint>;
+  /**
+   * Revoked and burned serials of the CA that belong on a CRL of `thisUpdate`: those not expired at the thisUpdate of
+   * the CRL published last, so that an entry stays for one CRL after expiry (I12). Ordered by serial.
+   */
+  entries(caId: number): AsyncIterable<RevokedEntry>;
+  /** Swaps the published CRL; a slower publisher with a lower number changes nothing and returns false (I13, I15). */
+  publish(crl: PublishedCrl, entries: number, event: AuditEvent): Promise<boolean>;
+  /** The CRL with the highest number, or undefined before the first. */
+  latest(caId: number): Promise<PublishedCrl | undefined>;
+}
+
+export type CertificateStatus =
+  | { readonly status: 'good' | 'unknown' }
+  | { readonly status: 'revoked'; readonly revokedAt: Date; readonly reason: number };
+
+/** What the status app reads; its database role can do no more than SELECT. */
+export interface StatusLedger {
+  authorities(): Promise<readonly CertificationAuthority[]>;
+  /** In the order asked. `good` only for a serial on record (I16); a burned serial is revoked (I8). */
+  statuses(caId: number, serials: readonly Uint8Array[]): Promise<readonly CertificateStatus[]>;
+  latestCrl(caId: number): Promise<PublishedCrl | undefined>;
+  /** The certificates of profile `ocsp-signer` that this CA issued and that are valid at `now`, newest first, DER. */
+  ocspSigners(caId: number, now: Date): Promise<readonly Uint8Array[]>;
+}

@@ -1,0 +1,49 @@
+/** One setting: where it comes from and what it means. The table in docs/operations.md is made from these. */
+export interface Setting {
+  readonly variable: string;
+  /** `secret` and `secret-bytes` (hex) are read from the file that VARIABLE_FILE names. */
+  readonly type: 'string' | 'number' | 'address' | 'secret' | 'secret-bytes';
+  readonly meaning: string;
+  readonly default?: string;
+  readonly optional?: true;
+  readonly values?: readonly string[];
+}
+
+/** Every setting of every process. `fleetroot up` sets them all for a small installation. */
+export const settings = {
+  databaseUrl: { variable: 'FLEETROOT_DATABASE_URL', type: 'secret', meaning: 'PostgreSQL URL of the ledger, with user and password' },
+  statusDatabaseUrl: { variable: 'FLEETROOT_STATUS_DATABASE_URL', type: 'secret', meaning: 'PostgreSQL URL of a role that may only SELECT; the status app uses no other' },
+  databasePool: { variable: 'FLEETROOT_DATABASE_POOL', type: 'number', default: '8', meaning: 'connections to PostgreSQL a process opens at most' },
+  ledgerKey: { variable: 'FLEETROOT_LEDGER_KEY', type: 'secret-bytes', meaning: '32 octets in hex that seal VINs and pending requests, and that serial numbers derive from' },
+  queueBackend: { variable: 'FLEETROOT_QUEUE', type: 'string', default: 'postgres', values: ['postgres', 'redis'], meaning: 'where BullMQ keeps its jobs' },
+  redisUrl: { variable: 'FLEETROOT_REDIS_URL', type: 'secret', optional: true, meaning: 'Redis URL, where FLEETROOT_QUEUE is redis' },
+  apiListen: { variable: 'FLEETROOT_API_LISTEN', type: 'address', default: '127.0.0.1:8080', meaning: 'where the REST API listens' },
+  deviceListen: { variable: 'FLEETROOT_DEVICE_LISTEN', type: 'address', default: '127.0.0.1:8443', meaning: 'where the api listens for ECUs by mutual TLS' },
+  deviceHost: { variable: 'FLEETROOT_DEVICE_HOST', type: 'string', default: 'localhost', meaning: 'DNS name in the device listener\'s TLS certificate' },
+  deviceTlsDir: { variable: 'FLEETROOT_DEVICE_TLS_DIR', type: 'string', meaning: 'folder where the device listener keeps its TLS key and certificate' },
+  statusListen: { variable: 'FLEETROOT_STATUS_LISTEN', type: 'address', default: '127.0.0.1:8081', meaning: 'where the status app listens: OCSP, CRLs, CA certificates, truststores' },
+  statusInternalListen: { variable: 'FLEETROOT_STATUS_INTERNAL_LISTEN', type: 'address', default: '127.0.0.1:8082', meaning: 'where the status app hands its OCSP signer request to the worker; not for the public' },
+  statusInternalUrl: { variable: 'FLEETROOT_STATUS_INTERNAL_URL', type: 'string', default: 'http://127.0.0.1:8082', meaning: 'where the worker finds that listener' },
+  statusEnrolmentSecret: { variable: 'FLEETROOT_STATUS_ENROLMENT_SECRET', type: 'secret', meaning: 'shared by status and worker: authenticates OCSP signer requests (HMAC-SHA-256)' },
+  statusPublicUrl: { variable: 'FLEETROOT_STATUS_PUBLIC_URL', type: 'string', default: 'http://127.0.0.1:8081', meaning: 'base of the URLs in AIA and CDP; baked into certificates' },
+  issuingCa: { variable: 'FLEETROOT_ISSUING_CA', type: 'string', default: 'ecu-issuing', meaning: 'name of the CA that issues for lines, gateways and first connections' },
+  profilesDir: { variable: 'FLEETROOT_PROFILES_DIR', type: 'string', default: 'hsm-config/profiles', meaning: 'folder of the profile files' },
+  hsmModule: { variable: 'FLEETROOT_HSM_MODULE', type: 'string', default: '/usr/lib/softhsm/libsofthsm2.so', meaning: 'PKCS#11 library' },
+  caTokenLabel: { variable: 'FLEETROOT_CA_TOKEN_LABEL', type: 'string', default: 'fleetroot-ca', meaning: 'label of the token that holds the CA keys' },
+  caTokenPin: { variable: 'FLEETROOT_CA_TOKEN_PIN', type: 'secret', meaning: 'its user PIN; only the issuer and a ceremony read it' },
+  ocspTokenLabel: { variable: 'FLEETROOT_OCSP_TOKEN_LABEL', type: 'string', default: 'fleetroot-ocsp', meaning: 'label of the status app\'s own token' },
+  ocspTokenPin: { variable: 'FLEETROOT_OCSP_TOKEN_PIN', type: 'secret', meaning: 'its user PIN' },
+  hsmDeadlineMs: { variable: 'FLEETROOT_HSM_DEADLINE_MS', type: 'number', default: '3000', meaning: 'how long one call to the HSM may take, in milliseconds' },
+  hsmSessionCopies: { variable: 'FLEETROOT_HSM_SESSION_COPIES', type: 'string', default: 'try', values: ['try', 'never'], meaning: 'sign with session copies of token keys where the HSM allows them (faster in SoftHSM)' },
+  issuerConcurrency: { variable: 'FLEETROOT_ISSUER_CONCURRENCY', type: 'number', default: '2', meaning: 'chunks that one issuer works on at once' },
+  chunkItems: { variable: 'FLEETROOT_CHUNK_ITEMS', type: 'number', default: '250', meaning: 'items a job issues' },
+  staleAfterMs: { variable: 'FLEETROOT_STALE_AFTER_MS', type: 'number', default: '30000', meaning: 'silence after which an issuer counts as dead and its chunk is taken over, in milliseconds' },
+  maxBatchItems: { variable: 'FLEETROOT_MAX_BATCH_ITEMS', type: 'number', default: '1000000', meaning: 'items a batch may have' },
+  issueTimeoutMs: { variable: 'FLEETROOT_ISSUE_TIMEOUT_MS', type: 'number', default: '15000', meaning: 'how long POST /v1/certificates waits for the certificate, in milliseconds' },
+  crlLifetimeMinutes: { variable: 'FLEETROOT_CRL_LIFETIME_MINUTES', type: 'number', default: '1440', meaning: 'nextUpdate minus thisUpdate of a CRL, in minutes' },
+  crlRefreshPercent: { variable: 'FLEETROOT_CRL_REFRESH_PERCENT', type: 'number', default: '50', meaning: 'part of its lifetime after which a CRL is published anew, in percent' },
+  ocspSignerRefreshPercent: { variable: 'FLEETROOT_OCSP_SIGNER_REFRESH_PERCENT', type: 'number', default: '50', meaning: 'part of its lifetime after which an OCSP signer certificate is replaced, in percent' },
+  renewalWindowDays: { variable: 'FLEETROOT_RENEWAL_WINDOW_DAYS', type: 'number', default: '30', meaning: 'days before expiry from which an ECU is told to renew' },
+  scheduleSeconds: { variable: 'FLEETROOT_SCHEDULE_SECONDS', type: 'number', default: '10', meaning: 'how often the worker looks whether something is due, in seconds' },
+  logLevel: { variable: 'FLEETROOT_LOG_LEVEL', type: 'string', default: 'info', values: ['debug', 'info', 'warn', 'error', 'silent'], meaning: 'least level that is logged' },
+} as const satisfies Record<string, Setting>;

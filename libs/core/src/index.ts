@@ -1,0 +1,11 @@
+export { concatBytes, equalBytes, fromBase64, fromHex, toBase64, toHex, utf8 } from './bytes.ts';
+export { type Clock, type RandomBytes, systemClock, systemRandom } from './clock.ts';
+export {
+  type CaName, caName, type EcuSerial, ecuSerial, type PartNumber, partNumber, type Serial, serialFromBytes,
+  serialFromHex, serialToBytes,
+} from './ids.ts';
+export { isVin, type Vin, vin, vinCheckDigit } from './vin.ts';
+export { errorCatalogue, type ErrorCode, type ErrorKind, type Retry } from './error-catalogue.ts';
+export { isPkiError, PkiError, type PkiErrorOptions } from './pki-error.ts';
+export { Secret } from './secret.ts';
+export { LedgerKey } from './ledger-key.ts';

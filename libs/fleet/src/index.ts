@@ -1,0 +1,3 @@
+export type {
+  FactoryIdentity, RefusedConnection, RegistrationLedger, RegistrationRecord, Supplier, SupplierLedger,
+} from './ports.ts';

@@ -1,0 +1,1 @@
+export type { TruststoreLedger, TruststoreVersion } from './ports.ts';
