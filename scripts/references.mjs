@@ -24,7 +24,8 @@ for (const path of packages) {
     .map((name) => ({ path: relative(folder, folderOf.get(name)) }));
   write(`${folder}/tsconfig.json`, {
     extends: relative(folder, 'tsconfig.base.json'),
-    compilerOptions: { rootDir: 'src', outDir: 'dist' },
+    // What the incremental build remembers goes with its output.
+    compilerOptions: { rootDir: 'src', outDir: 'dist', tsBuildInfoFile: 'dist/tsconfig.tsbuildinfo' },
     include: ['src'],
     references,
   });

@@ -80,6 +80,7 @@ function secretFile(variable: string, path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (error) {
-    throw new Error(`${variable} names a file that cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'})`);
+    const { code } = error as NodeJS.ErrnoException;
+    throw new Error(`${variable} names a file that cannot be read (${code ?? 'error'})`, { cause: error });
   }
 }

@@ -68,8 +68,9 @@ export const errorCatalogue = {
   'ca.name-invalid': never('invalid', 'The name of the CA is not valid'),
   'ca.not-found': never('not-found', 'No such CA'),
   'ca.not-active': never('conflict', 'The CA does not issue'),
+  'ocsp.request-malformed': never('invalid', 'The OCSP request is not valid DER'),
   'crl.not-found': never('not-found', 'No CRL is published yet'),
-  'crl.invalid': stop('internal', 'The CRL to be published fails its check'),
+  'crl.invalid': never('internal', 'The CRL to be published fails its check'),
   'ceremony.invalid': never('invalid', 'The ceremony file is not valid'),
   // Truststores, suppliers, first connections
   'truststore.not-found': never('not-found', 'No such truststore'),
