@@ -1,1 +1,45 @@
-export {};
+import * as writer from './der/writer.ts';
+
+export { DerReader } from './der/reader.ts';
+/** Building blocks of DER, for the libraries that write other structures. */
+export const der = writer;
+export { decodePem, encodePem, looksLikePem, type PemBlock } from './pem/pem.ts';
+export {
+  algorithmFromIdentifier, algorithmIdentifier, digestOf, type DigestName, findAlgorithm, type SignatureAlgorithm,
+} from './key/algorithm.ts';
+export {
+  algorithmFitsKey, importPublicKey, keyIdentifier, type KeyType, type PublicKeyFacts, publicKeyFacts, signatureAlgorithmFor,
+  spkiSha256,
+} from './key/public-key.ts';
+export { ecdsaSignatureToDer, verifySignature, verifyWithKey } from './key/signature.ts';
+export { type AttributeTypeName, attributeTypes } from './name/attribute-types.ts';
+export { encodeName, type NameAttribute, type NamePart, parseName } from './name/name.ts';
+export { describeName } from './name/describe.ts';
+export {
+  encodeGeneralName, encodeGeneralNames, type GeneralName, type GeneralNameKind, parseGeneralNames, readGeneralNames,
+} from './name/general-name.ts';
+export { type BasicConstraints, encodeExtension, type Extension, extension } from './certificate/extension.ts';
+export { extensionOids, type KeyPurpose, keyPurposeOids, type KeyUsage, keyUsages } from './certificate/oids.ts';
+export { readExtensions } from './certificate/read-extension.ts';
+export { CertificateTemplate } from './certificate/template.ts';
+export type { TemplateExtension, TemplateFields, TemplateHoles, TemplateSubjectPart } from './certificate/template-fields.ts';
+export { assembleCertificate } from './certificate/assemble.ts';
+export { type ParsedCertificate, parseCertificate } from './certificate/certificate.ts';
+export { readTime, type TbsTime } from './certificate/tbs.ts';
+export { type CertificationRequest, MAX_REQUEST_OCTETS, parseRequest, verifyPossession } from './request/request.ts';
+export { readRequest } from './request/read.ts';
+export { buildRequest, type RequestFields } from './request/build.ts';
+export { lintCertificate } from './lint/lint.ts';
+export type { LintContext, LintFinding, LintKind, LintRule, LintSeverity } from './lint/rule.ts';
+export { CrlEntries, type CrlEntry, CrlEntryList } from './crl/entries.ts';
+export { assembleCrl, buildCrlTbs, type CrlFields } from './crl/build.ts';
+export { type ParsedCrl, parseCrl } from './crl/parse.ts';
+export type { CertIdHash } from './ocsp/oids.ts';
+export { type CertId, OCSP_MAX_OCTETS, type OcspRequest, parseOcspRequest } from './ocsp/request.ts';
+export { type IssuerHashes, issuerHashes, namesIssuer } from './ocsp/issuer-hash.ts';
+export {
+  assembleOcspResponse, buildOcspResponseData, type CertStatus, type OcspErrorStatus, ocspErrorResponse,
+  type OcspResponseFields, type SingleResponse,
+} from './ocsp/response.ts';
+export { checkTrustAnchor, type PathInput, type ValidatedPath, validatePath } from './path/validate.ts';
+export type { PathFailure, PathPurpose } from './path/rules.ts';

@@ -3,6 +3,8 @@ import { tag } from './writer.ts';
 
 /** Nothing of X.509 nests deeper; a bound keeps a hostile input from eating the stack. */
 const MAX_DEPTH = 32;
+/** Octets of 7 bits that 128 bits need. */
+const MAX_ARC_OCTETS = 19;
 
 /**
  * Reads DER strictly, in order, without copying: definite lengths in their shortest form (X.690 sections 8.1.3 and
@@ -82,23 +84,23 @@ export class DerReader {
   /** An OBJECT IDENTIFIER in dotted decimal. */
   oid(field: string): string {
     const content = this.value(tag.oid, field);
-    const arcs: number[] = [];
-    let arc = 0;
+    let dotted = '';
+    let arc: number | bigint = 0;
+    let octets = 0;
     let first = true;
-    for (const octet of content) {
+    for (let i = 0; i < content.length; i++) {
+      const octet = content[i] ?? 0;
       if (first && octet === 0x80) this.fail(field, 'is an OID with a padded arc');
-      arc = arc * 128 + (octet & 0x7f);
-      if (!Number.isSafeInteger(arc)) this.fail(field, 'is an OID with an arc too large');
+      // UUIDs (under 2.25) have 128 bits, and that is the most there is.
+      if (++octets > MAX_ARC_OCTETS) this.fail(field, 'is an OID with an arc too large');
+      arc = octets > 7 ? BigInt(arc) * 128n + BigInt(octet & 0x7f) : Number(arc) * 128 + (octet & 0x7f);
       first = octet < 0x80;
-      if (first) {
-        arcs.push(arc);
-        arc = 0;
-      }
+      if (!first) continue;
+      dotted = dotted === '' ? firstArcs(arc) : `${dotted}.${arc}`;
+      arc = octets = 0;
     }
-    const head = arcs.shift();
-    if (head === undefined || !first) this.fail(field, 'is an OID that is cut off');
-    const root = Math.min(2, Math.floor(head / 40));
-    return [root, head - root * 40, ...arcs].join('.');
+    if (dotted === '' || !first) this.fail(field, 'is an OID that is cut off');
+    return dotted;
   }
 
   /** Octets of a BIT STRING that has no unused bits. */
@@ -153,6 +155,12 @@ export class DerReader {
     this.#offset = at + length;
     return [at, at + length];
   }
+}
+
+/** The first subidentifier holds two arcs (X.690 section 8.19). */
+function firstArcs(subidentifier: number | bigint): string {
+  if (subidentifier >= 80) return `2.${BigInt(subidentifier) - 80n}`;
+  return subidentifier >= 40 ? `1.${Number(subidentifier) - 40}` : `0.${subidentifier}`;
 }
 
 const hex = (octet: number): string => octet.toString(16).padStart(2, '0');

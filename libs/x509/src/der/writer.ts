@@ -57,13 +57,14 @@ function magnitude(value: bigint): Uint8Array {
 
 export const enumerated = (value: number): Uint8Array => Uint8Array.of(tag.enumerated, 1, value);
 
-/** OBJECT IDENTIFIER from dotted decimal. */
+/** OBJECT IDENTIFIER from dotted decimal. @throws RangeError where it is not one */
 export function oid(dotted: string): Uint8Array {
-  const [first = 0, second = 0, ...rest] = dotted.split('.').map(Number);
+  if (!/^(?:[01]\.[1-3]?\d|2\.\d+)(?:\.\d+)*$/.test(dotted)) throw new RangeError('not an object identifier');
+  const [first = 0n, second = 0n, ...rest] = dotted.split('.').map(BigInt);
   const content: number[] = [];
-  for (const arc of [first * 40 + second, ...rest]) {
-    const groups = [arc % 128];
-    for (let left = Math.floor(arc / 128); left > 0; left = Math.floor(left / 128)) groups.unshift((left % 128) | 0x80);
+  for (const arc of [first * 40n + second, ...rest]) {
+    const groups = [Number(arc & 0x7fn)];
+    for (let left = arc >> 7n; left > 0n; left >>= 7n) groups.unshift(Number(left & 0x7fn) | 0x80);
     content.push(...groups);
   }
   return tlv(tag.oid, Uint8Array.from(content));

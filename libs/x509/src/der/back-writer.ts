@@ -1,0 +1,71 @@
+/**
+ * Writes DER from its end to its beginning, so that every length is known when its header is written: no copy of inner
+ * values, no second pass. One instance is used over and over; nothing may be kept of its buffer.
+ */
+export class DerBackWriter {
+  #buffer = Buffer.allocUnsafeSlow(4096);
+  #start = this.#buffer.length;
+
+  /** Octets written so far. Take it before and after to know the length of what is between. */
+  get length(): number {
+    return this.#buffer.length - this.#start;
+  }
+
+  clear(): void {
+    this.#start = this.#buffer.length;
+  }
+
+  /** Puts `octets` in front. */
+  bytes(octets: Uint8Array): void {
+    this.#reserve(octets.length);
+    this.#start -= octets.length;
+    this.#buffer.set(octets, this.#start);
+  }
+
+  octet(value: number): void {
+    this.#reserve(1);
+    this.#buffer[--this.#start] = value;
+  }
+
+  /** Puts a string of characters up to U+00FF in front, an octet each. */
+  latin1(text: string): void {
+    this.#reserve(text.length);
+    this.#start -= text.length;
+    for (let i = 0; i < text.length; i++) this.#buffer[this.#start + i] = text.charCodeAt(i);
+  }
+
+  /** Puts two decimal digits in front. */
+  twoDigits(value: number): void {
+    this.octet(0x30 + (value % 10));
+    this.octet(0x30 + (Math.trunc(value / 10) % 10));
+  }
+
+  /** Puts tag and length in front of the `contentLength` octets written last. */
+  header(tagOctet: number, contentLength: number): void {
+    let length = contentLength;
+    if (length < 0x80) {
+      this.octet(length);
+    } else {
+      let octets = 0;
+      for (; length > 0; length >>>= 8, octets++) this.octet(length & 0xff);
+      this.octet(0x80 | octets);
+    }
+    this.octet(tagOctet);
+  }
+
+  /** A copy of everything written. */
+  take(): Uint8Array {
+    const copy = new Uint8Array(this.#buffer.length - this.#start);
+    copy.set(this.#buffer.subarray(this.#start));
+    return copy;
+  }
+
+  #reserve(octets: number): void {
+    if (octets <= this.#start) return;
+    const used = this.#buffer.subarray(this.#start);
+    const grown = Buffer.allocUnsafeSlow(2 * (used.length + octets));
+    this.#start = grown.length - used.length;
+    grown.set(used, this.#start);
+    this.#buffer = grown;
+  }
+}

@@ -1,0 +1,78 @@
+import { encodeExtensions } from '../certificate/extension-list.ts';
+import {
+  bitString, contextTag, enumerated, explicit, generalizedTime, octetString, oid, sequence, tlv,
+} from '../der/writer.ts';
+import { algorithmIdentifier, type SignatureAlgorithm } from '../key/algorithm.ts';
+import { ID_PKIX_OCSP_BASIC, ID_PKIX_OCSP_NONCE } from './oids.ts';
+
+export type CertStatus =
+  | { readonly status: 'good' | 'unknown' }
+  /** `reason`: CRLReason; 0 (unspecified) is left out, as on a CRL. */
+  | { readonly status: 'revoked'; readonly revokedAt: Date; readonly reason: number };
+
+export interface SingleResponse {
+  /** CertID, DER, as the request had it. */
+  readonly certId: Uint8Array;
+  readonly certStatus: CertStatus;
+  readonly thisUpdate: Date;
+  readonly nextUpdate: Date;
+}
+
+export interface OcspResponseFields {
+  /** SHA-1 of the signer's public key bits (RFC 6960 section 4.2.1, byKey). */
+  readonly responderKeyHash: Uint8Array;
+  readonly producedAt: Date;
+  readonly responses: readonly SingleResponse[];
+  /** Of the request, to be repeated. */
+  readonly nonce?: Uint8Array | undefined;
+}
+
+/** ResponseData of RFC 6960 section 4.2.1, DER: what the responder signs. */
+export const buildOcspResponseData = (fields: OcspResponseFields): Uint8Array =>
+  sequence(
+    explicit(2, octetString(fields.responderKeyHash)),
+    generalizedTime(fields.producedAt),
+    sequence(...fields.responses.map(singleResponse)),
+    ...(fields.nonce === undefined ? [] : [
+      explicit(1, encodeExtensions([{ oid: ID_PKIX_OCSP_NONCE, critical: false, value: octetString(fields.nonce) }])),
+    ]),
+  );
+
+const singleResponse = ({ certId, certStatus, thisUpdate, nextUpdate }: SingleResponse): Uint8Array =>
+  sequence(certId, encodeStatus(certStatus), generalizedTime(thisUpdate), explicit(0, generalizedTime(nextUpdate)));
+
+function encodeStatus(status: CertStatus): Uint8Array {
+  switch (status.status) {
+    case 'good':
+      return tlv(contextTag(0, false));
+    case 'unknown':
+      return tlv(contextTag(2, false));
+    case 'revoked':
+      return tlv(
+        contextTag(1, true),
+        generalizedTime(status.revokedAt),
+        ...(status.reason === 0 ? [] : [explicit(0, enumerated(status.reason))]),
+      );
+  }
+}
+
+/** OCSPResponse with a BasicOCSPResponse, DER. `certificates`: the delegated signer's, or none when the CA itself signed. */
+export function assembleOcspResponse(
+  responseData: Uint8Array, algorithm: SignatureAlgorithm, signature: Uint8Array, certificates: readonly Uint8Array[],
+): Uint8Array {
+  const basic = sequence(
+    responseData,
+    algorithmIdentifier(algorithm),
+    bitString(signature),
+    ...(certificates.length === 0 ? [] : [explicit(0, sequence(...certificates))]),
+  );
+  return sequence(enumerated(0), explicit(0, sequence(oid(ID_PKIX_OCSP_BASIC), octetString(basic))));
+}
+
+/** OCSPResponseStatus of RFC 6960 section 4.2.1; sigRequired (5) is never ours. */
+const ERROR_STATUS = { malformedRequest: 1, internalError: 2, tryLater: 3, unauthorized: 6 } as const;
+
+export type OcspErrorStatus = keyof typeof ERROR_STATUS;
+
+/** OCSPResponse that says only what went wrong. It is not signed (RFC 6960 section 2.3). */
+export const ocspErrorResponse = (status: OcspErrorStatus): Uint8Array => sequence(enumerated(ERROR_STATUS[status]));

@@ -1,0 +1,127 @@
+import { PkiError } from '@fleetroot/core';
+import { type ParsedCertificate, parseCertificate } from '../certificate/certificate.ts';
+import { extensionOids } from '../certificate/oids.ts';
+import { candidatePaths, MAX_PATH, type Node, node } from './candidates.ts';
+import { constrainedNames } from './constrained-names.ts';
+import { NameConstraints } from './name-constraints.ts';
+import { sameName } from './name-match.ts';
+import {
+  checkCa, checkCertificate, checkLeaf, checkSignature, type PathFailure, type PathPurpose,
+} from './rules.ts';
+
+export interface PathInput {
+  /** DER. */
+  readonly leaf: Uint8Array;
+  /** DER, in any order; at most 10. Not trusted. */
+  readonly intermediates: readonly Uint8Array[];
+  /**
+   * CA certificates that are trusted, DER. They need not be self-signed, and are held to the same rules as any other
+   * CA in the path (validity, CA rights, constraints); only their signature is not looked at.
+   */
+  readonly anchors: readonly Uint8Array[];
+  /** Validity counts whole seconds, both ends included. */
+  readonly time: Date;
+  /** What the leaf is to be used for. A leaf without extended key usage serves every purpose (RFC 5280 section 4.2.1.12). */
+  readonly purpose?: PathPurpose | undefined;
+}
+
+export interface ValidatedPath {
+  /** Leaf first, anchor last. */
+  readonly chain: readonly ParsedCertificate[];
+  /** Place of the anchor in `anchors`. */
+  readonly anchor: number;
+}
+
+interface Failure {
+  readonly reason: PathFailure;
+  /** Place in the path, the leaf being 0. */
+  readonly depth: number;
+}
+
+/** Paths that are tried, at most: a signature check costs, and certificates come from strangers. */
+const MAX_CANDIDATES = 16;
+
+/**
+ * Builds and validates a path (RFC 5280 section 6.1), for any policy: certificate policies do not matter, and a path
+ * that requires them (policyConstraints) is refused. Revocation is not looked at.
+ * @throws PkiError `certificate.path-invalid` with `data.reason` (a PathFailure) and `data.depth`;
+ *   `certificate.malformed` where a certificate is not well-formed
+ */
+export function validatePath(input: PathInput): ValidatedPath {
+  if (input.intermediates.length > MAX_PATH) fail({ reason: 'too-many', depth: 0 });
+  const anchors = input.anchors.map((der, place) => node(parseCertificate(der), place));
+  const intermediates = input.intermediates.map((der) => node(parseCertificate(der)));
+  const leaf = node(parseCertificate(input.leaf));
+  let failure: Failure = { reason: 'no-anchor', depth: 0 };
+  let candidates = 0;
+  for (const path of candidatePaths(leaf, intermediates, anchors)) {
+    if (++candidates > MAX_CANDIDATES) break;
+    const found = checkPath(path, input.time, input.purpose);
+    if (found === undefined) {
+      return { chain: path.map(({ certificate }) => certificate), anchor: path[path.length - 1]?.anchor ?? -1 };
+    }
+    // A candidate of the right name but the wrong key tells less than one whose signatures hold.
+    if (failure.reason === 'no-anchor' || failure.reason === 'signature') failure = found;
+  }
+  return fail(failure);
+}
+
+/**
+ * The checks that `validatePath` makes of an anchor, made of one certificate that is to become one.
+ * @throws PkiError `certificate.path-invalid` with `data.reason`; `certificate.malformed`
+ */
+export function checkTrustAnchor(der: Uint8Array, time: Date, purpose?: PathPurpose): ParsedCertificate {
+  const anchor = node(parseCertificate(der));
+  const { certificate } = anchor;
+  const selfIssued = sameName(anchor.subject, anchor.issuer);
+  const reason = checkCertificate(certificate, time) ?? checkCa(certificate, purpose)
+    ?? (selfIssued ? checkSignature(certificate, certificate) : undefined);
+  return reason === undefined ? certificate : fail({ reason, depth: 0 });
+}
+
+const explanations: Readonly<Record<PathFailure, string>> = {
+  'no-anchor': 'no path leads to a trusted CA',
+  'too-many': `a path has at most ${MAX_PATH} certificates`,
+  signature: 'a signature in the path does not verify',
+  expired: 'a certificate in the path has expired',
+  'not-yet-valid': 'a certificate in the path is not valid yet',
+  key: 'a key in the path is weak or of an unknown kind',
+  'not-a-ca': 'an issuer in the path is not a CA',
+  'path-length': 'the path is longer than one of its CAs allows',
+  'key-usage': 'a key usage in the path does not allow this use',
+  eku: 'an extended key usage in the path does not allow this use',
+  name: 'a name in the path is outside what its CAs may certify',
+  'critical-extension': 'a critical extension in the path is not understood',
+  'ca-as-leaf': 'the certificate is that of a CA',
+};
+
+function fail({ reason, depth }: Failure): never {
+  throw new PkiError('certificate.path-invalid', explanations[reason], { data: { reason, depth } });
+}
+
+/** Steps of RFC 5280 sections 6.1.3 to 6.1.5, from the anchor to the leaf. */
+function checkPath(path: readonly Node[], time: Date, purpose: PathPurpose | undefined): Failure | undefined {
+  const constraints = new NameConstraints();
+  let remaining = path.length;
+  for (let depth = path.length - 1; depth >= 0; depth--) {
+    const current = path[depth];
+    if (current === undefined) break;
+    const { certificate } = current;
+    const selfIssued = sameName(current.subject, current.issuer);
+    const issuer = path[depth + 1]?.certificate;
+    // Not for the anchor, nor for self-issued CAs (RFC 5280 section 6.1.3 (b), (c)).
+    const constrained = issuer !== undefined && (depth === 0 || !selfIssued);
+    const reason = (issuer === undefined ? undefined : checkSignature(certificate, issuer))
+      ?? checkCertificate(certificate, time)
+      ?? (constrained && !constraints.allow(constrainedNames(current)) ? 'name' : undefined)
+      ?? (depth === 0 ? checkLeaf(certificate, purpose) : checkCa(certificate, purpose));
+    if (reason !== undefined) return { reason, depth };
+    if (depth === 0) break;
+    // The anchor itself does not count against its own limit; self-issued certificates never do.
+    if (issuer !== undefined && !selfIssued && remaining-- <= 0) return { reason: 'path-length', depth };
+    remaining = Math.min(remaining, certificate.pathLength ?? remaining);
+    const extension = certificate.extensions.find(({ oid }) => oid === extensionOids.nameConstraints);
+    if (extension !== undefined && !constraints.add(extension.value)) return { reason: 'name', depth };
+  }
+  return undefined;
+}
