@@ -10,3 +10,17 @@ export {
   type NewRevocation, type PublishedCrl, type RevocationLedger, type RevocationReason, revocationReasons,
   type RevokedEntry, type StatusLedger,
 } from './ports/status.ts';
+export { revokedAgain, strengthOf, strongerReason } from './revocation/reason.ts';
+export type { CaSigner } from './ports/ca-signer.ts';
+export type { Profile, ProfileKind, Requester, Requirement } from './profile/profile.ts';
+export { parseProfile, type ProfileSurroundings, readProfileFolder } from './profile/file.ts';
+export { profileDocument, profileFromDocument } from './profile/document.ts';
+export { checkRequestAgainstProfile, requestedDnsNames, type RequestFacts } from './profile/check.ts';
+export { type CompiledProfile, compileProfile, type PreparedCertificate, type ProfileIssuer } from './profile/compile.ts';
+export { dnsName } from './profile/dns-name.ts';
+export { Issuance, type IssuanceObserver, type IssuanceParts } from './issuance/issuance.ts';
+export { publishCrl, type CrlPublication } from './crl/publish.ts';
+export { type CeremonyParts, type HeldAuthority, heldAuthorities, holdCeremony } from './ceremony/ceremony.ts';
+export { type CeremonyPlan, parseCeremonyPlan, type PlannedAuthority } from './ceremony/plan.ts';
+export { type CeremonyKeyAlgorithm, ceremonyKeyAlgorithms, type CeremonyToken } from './ceremony/token.ts';
+export { importAuthorities } from './ceremony/import.ts';

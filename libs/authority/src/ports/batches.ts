@@ -65,20 +65,22 @@ export interface BatchLedger {
    */
   begin(batch: NewBatch): Promise<Begun>;
   /**
-   * Adds one chunk: registers the vehicles and ECUs that the items name, and turns an item whose ECU is on record with
-   * another part number or in another vehicle into a failure (`ecu.part-number-conflict`, `ecu.vehicle-conflict`).
-   * Ordinals continue where the last chunk ended. No job exists yet.
+   * Adds one chunk. Ordinals continue where the last chunk ended. No job exists yet, and no ECU is on record: those that
+   * the items name are registered with the intent (IssuanceLedger.recordIntent), which also finds what conflicts.
    */
   append(batchId: string, items: readonly RequestItem[], failures: readonly FailedItem[]): Promise<void>;
   /** Closes the batch and puts one `issue-chunk` job a chunk into the outbox. A batch with no good item is done at once. */
   accept(batchId: string, bodySha256: Uint8Array, event: AuditEvent): Promise<BatchProgress>;
   /** Forgets a batch that was not accepted. */
   discard(batchId: string): Promise<void>;
+  /** Batches still being received whose sender was last heard `olderThanMs` ago or earlier; the longest silent first. */
+  silent(olderThanMs: number, limit: number): Promise<readonly string[]>;
   /**
-   * begin, append and accept of a single item in one transaction.
+   * begin, append and accept of a single item in one transaction. A conflict that is on record already is told at once;
+   * one that comes up later makes the item fail.
    * @throws PkiError `ecu.part-number-conflict`, `ecu.vehicle-conflict`: then nothing is stored
    */
-  submitOne(batch: NewBatch, item: RequestItem, bodySha256: Uint8Array, event: AuditEvent): Promise<
+  submitOne(batch: NewBatch, item: RequestItem, bodySha256: Uint8Array, event: (batchId: string) => AuditEvent): Promise<
     { readonly kind: 'new'; readonly batchId: string; readonly chunkId: bigint } | Extract<Begun, { kind: 'known' }>
   >;
   /** @throws PkiError `batch.not-found` */

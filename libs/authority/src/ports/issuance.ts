@@ -26,10 +26,12 @@ export interface NewIntent {
   readonly keys: readonly { readonly ordinal: number; readonly spkiSha256: Uint8Array; readonly owner: string }[];
 }
 
+type RefusalCode = Extract<ErrorCode, 'key.other-ecu' | 'key.blocked' | 'ecu.part-number-conflict' | 'ecu.vehicle-conflict'>;
+
 export interface RecordedIntent {
   readonly intentId: bigint;
-  /** Items that must not be signed: `key.other-ecu`, `key.blocked`. */
-  readonly refused: readonly { readonly ordinal: number; readonly code: Extract<ErrorCode, 'key.other-ecu' | 'key.blocked'> }[];
+  /** Items that must not be signed: their key is another's or blocked, or their ECU is on record otherwise. */
+  readonly refused: readonly { readonly ordinal: number; readonly code: RefusalCode }[];
 }
 
 export interface IssuedItem {
@@ -51,9 +53,13 @@ export interface IssuanceLedger {
    */
   claim(chunkId: bigint, staleAfterMs: number): Promise<ClaimedChunk | undefined>;
   /**
-   * Records what fixes every serial and TBS of the attempt, and reserves the keys.
+   * Records what fixes every serial and TBS of the attempt. Of the items that `keys` names it reserves the keys and
+   * registers the vehicles and ECUs: no earlier, so that a batch that was never accepted, or an item that was refused,
+   * leaves none behind. An ECU without a vehicle gets the item's; one that is on record with another part number or in
+   * another vehicle refuses the item. Of two batches that differ, the one whose intent is recorded first is right.
    * @throws PkiError `store.stale-fence`; `ca.not-active` (I10); `clock.skew` where `signedAt` differs from the
-   *   database's clock by more than the bound or lies behind the CA's last signed time (I24)
+   *   database's clock by more than the bound or lies behind the CA's last signed time (I24). The clock is judged before
+   *   the CA's validity: `ca.not-active` fails every item for good, which a wrong clock must not do
    */
   recordIntent(chunk: ClaimedChunk, intent: NewIntent): Promise<RecordedIntent>;
   /**

@@ -37,6 +37,8 @@ export interface CertificateQuery {
   readonly status?: 'valid' | 'revoked' | 'expired';
   readonly expiresBefore?: Date;
   readonly expiresAfter?: Date;
+  /** Only what came in with a batch of this principal (I32). */
+  readonly requestedBy?: number;
 }
 
 export interface CertificateLedger {
@@ -45,8 +47,8 @@ export interface CertificateLedger {
   /** Newest first, ids below `before`, at most `limit`. */
   search(query: CertificateQuery, now: Date, before: bigint | undefined, limit: number): Promise<readonly CertificateRecord[]>;
   /**
-   * Marks as due for renewal what expires before `until` and is neither revoked, expired nor marked yet; at most
-   * `limit`. Returns how many.
+   * Marks as due for renewal the certificates of ECUs that expire before `until` and are neither revoked, expired,
+   * renewed (the ECU has a newer valid one of the profile) nor marked yet; at most `limit`. Returns how many.
    */
   markRenewalDue(now: Date, until: Date, limit: number, event: (count: number) => AuditEvent): Promise<number>;
 }
@@ -96,7 +98,15 @@ export interface CrlLedger {
    * the CRL published last, so that an entry stays for one CRL after expiry (I12). Ordered by serial.
    */
   entries(caId: number): AsyncIterable<RevokedEntry>;
-  /** Swaps the published CRL; a slower publisher with a lower number changes nothing and returns false (I13, I15). */
+  /**
+   * The notAfter on record of each revoked or burned serial, in the order asked; undefined: no such entry is on record,
+   * or it is a hold that was released. What leaves a CRL is judged by this, not by `entries` (I15).
+   */
+  expiries(caId: number, serials: readonly Uint8Array[]): Promise<readonly (Date | undefined)[]>;
+  /**
+   * Swaps the published CRL; a slower publisher with a lower number changes nothing and returns false (I13, I15). The
+   * octets of the newest few stay, of older ones number, times and, in the audit log, SHA-256.
+   */
   publish(crl: PublishedCrl, entries: number, event: AuditEvent): Promise<boolean>;
   /** The CRL with the highest number, or undefined before the first. */
   latest(caId: number): Promise<PublishedCrl | undefined>;

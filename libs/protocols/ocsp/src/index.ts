@@ -1,1 +1,2 @@
-export {};
+export { answerOcsp, type OcspDeps, type OcspSigner } from './answer.ts';
+export { decodeOcspGetPath } from './get-path.ts';

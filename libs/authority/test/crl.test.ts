@@ -1,0 +1,182 @@
+import type { AuditEvent } from '@fleetroot/audit';
+import { PkiError, toHex } from '@fleetroot/core';
+import { parseCrl, verifySignature } from '@fleetroot/x509';
+import { beforeEach, describe, expect, it, test } from 'vitest';
+import { type CaState, type CrlLedger, type CrlPublication, type PublishedCrl, publishCrl, type RevokedEntry } from '../src/index.ts';
+import { testAuthority } from './support/authority.ts';
+
+const ca = testAuthority();
+const day = 86_400_000;
+const t0 = new Date('2026-11-22T10:00:00.700Z');
+const later = (ms: number) => new Date(t0.getTime() + ms);
+const serial = (n: number) => Uint8Array.of(0x40, n);
+
+interface Row extends RevokedEntry {
+  readonly notAfter: Date;
+}
+
+/** One CA's CRLs by the rules of the port; the real ledger is tested in test/integration. */
+class MemoryCrls implements CrlLedger {
+  rows: Row[] = [];
+  published: PublishedCrl[] = [];
+  reserved: bigint[] = [];
+  events: AuditEvent[] = [];
+  /** Runs after entries were read: what another process does in between. */
+  meanwhile: () => Promise<void> = async () => undefined;
+  hide: (row: Row) => boolean = () => false;
+
+  async reserve(_caId: number, thisUpdate: Date): Promise<bigint> {
+    const previous = this.reserved.at(-1) ?? 0n;
+    const number = previous + 1n > BigInt(thisUpdate.getTime()) ? previous + 1n : BigInt(thisUpdate.getTime());
+    this.reserved.push(number);
+    return number;
+  }
+
+  async *entries(): AsyncIterable<RevokedEntry> {
+    const last = (await this.latest())?.thisUpdate;
+    yield* this.rows.filter((row) => !this.hide(row) && (last === undefined || row.notAfter >= last));
+    await this.meanwhile();
+  }
+
+  async expiries(_caId: number, serials: readonly Uint8Array[]): Promise<readonly (Date | undefined)[]> {
+    return serials.map((wanted) => this.rows.find((row) => toHex(row.serial) === toHex(wanted))?.notAfter);
+  }
+
+  async publish(crl: PublishedCrl, _entries: number, event: AuditEvent): Promise<boolean> {
+    const latest = await this.latest();
+    if (latest !== undefined && latest.number >= crl.number) return false;
+    this.published.push(crl);
+    this.events.push(event);
+    return true;
+  }
+
+  async latest(): Promise<PublishedCrl | undefined> {
+    return this.published.at(-1);
+  }
+}
+
+let crls: MemoryCrls;
+const row = (n: number, expiresIn = day, reason = 1): Row =>
+  ({ serial: serial(n), revokedAt: t0, reason, invalidityDate: undefined, notAfter: later(expiresIn) });
+const publication = (at: Date = t0, parts: Partial<CrlPublication> = {}): CrlPublication =>
+  ({ crls, authority: ca.authority, signer: ca.signer, clock: { now: () => at }, lifetimeMs: day, ...parts });
+const serialsOf = (crl: PublishedCrl) => [...parseCrl(crl.der).entries].map(([hex]) => hex);
+
+beforeEach(() => { crls = new MemoryCrls(); });
+
+describe('a CRL', () => {
+  it('is signed by its CA, numbered as reserved, and lists what is revoked', async () => {
+    crls.rows = [row(1), row(2, day, 0)];
+    const crl = await publishCrl(publication());
+    const parsed = parseCrl(crl.der);
+    expect(crl).toMatchObject({ caId: 3, number: crls.reserved[0], thisUpdate: new Date('2026-11-22T10:00:00Z'), nextUpdate: new Date('2026-11-23T10:00:00Z') });
+    expect(toHex(parsed.issuerDer)).toBe(toHex(ca.certificate.subjectDer));
+    expect(verifySignature(ca.certificate.spkiDer, parsed.signatureAlgorithm, parsed.tbsDer, parsed.signature)).toBe(true);
+    expect([...parsed.entries].map(([hex, { reason }]) => [hex, reason])).toEqual([['4001', 1], ['4002', 0]]);
+    expect(crls.events).toMatchObject([{ action: 'crl.published', subject: 'ca:ecu-issuing', data: { entries: 2, number: String(crl.number) } }]);
+  });
+
+  it('may be empty', async () => expect(serialsOf(await publishCrl(publication()))).toEqual([]));
+
+  it('keeps an entry for one CRL after expiry, then lets it go (I12)', async () => {
+    crls.rows = [row(1, 1000), row(2)];
+    await publishCrl(publication());
+    expect(serialsOf(await publishCrl(publication(later(10_000))))).toEqual(['4001', '4002']);
+    expect(serialsOf(await publishCrl(publication(later(20_000))))).toEqual(['4002']);
+  });
+
+  it('loses no revoked certificate: the one before it stays (I15)', async () => {
+    crls.rows = [row(1), row(2)];
+    const before = await publishCrl(publication());
+    crls.hide = ({ serial: [, n] }) => n === 1;
+    await expect(publishCrl(publication(later(5000)))).rejects.toMatchObject({ code: 'crl.invalid', retry: 'never', data: { lost: 1 } });
+    expect(crls.published).toEqual([before]);
+  });
+
+  it('loses none by a clean-up of the ledger either', async () => {
+    crls.rows = [row(1), row(2)];
+    await publishCrl(publication());
+    crls.rows = crls.rows.slice(1);
+    await expect(publishCrl(publication(later(5000)))).rejects.toMatchObject({ code: 'crl.invalid' });
+  });
+
+  it('lets a released hold go, but not a hold that stands', async () => {
+    crls.rows = [row(1, day, 6), row(2)];
+    await publishCrl(publication());
+    crls.rows = crls.rows.slice(1);
+    expect(serialsOf(await publishCrl(publication(later(5000))))).toEqual(['4002']);
+    crls.rows = [row(1, day, 6), row(2)];
+    await publishCrl(publication(later(6000)));
+    crls.hide = ({ serial: [, n] }) => n === 1;
+    await expect(publishCrl(publication(later(7000)))).rejects.toMatchObject({ code: 'crl.invalid' });
+  });
+
+  it('that is overtaken by a newer one is not published', async () => {
+    let overtaken = false;
+    crls.meanwhile = async () => {
+      if (overtaken) return;
+      overtaken = true;
+      crls.rows.push(row(9));
+      await publishCrl(publication(later(2000)));
+    };
+    const crl = await publishCrl(publication());
+    expect(serialsOf(crl)).toEqual(['4009']);
+    expect(crls.published).toEqual([crl]);
+  });
+
+  it('that is overtaken by an older number with a newer entry is made again', async () => {
+    const other = await publishCrl(publication());
+    crls.published = [];
+    let once = false;
+    crls.meanwhile = async () => {
+      if (once) return;
+      once = true;
+      // Reserved before us, read after us: its CRL has a revocation that ours lacks.
+      crls.rows = [row(1)];
+      const built = new MemoryCrls();
+      built.rows = crls.rows;
+      const slow = await publishCrl({ ...publication(), crls: built });
+      crls.published = [{ ...slow, number: other.number }];
+    };
+    const crl = await publishCrl(publication(later(2000)));
+    expect(serialsOf(crl)).toEqual(['4001']);
+    expect(crls.reserved).toHaveLength(3);
+  });
+
+  it('goes back in neither number nor time (I13)', async () => {
+    await publishCrl(publication(later(10_000)));
+    await expect(publishCrl(publication(t0))).rejects.toMatchObject({ code: 'clock.skew', retry: 'later' });
+    expect(crls.published).toHaveLength(1);
+  });
+
+  it('takes the time of the one before it, where that publisher had a clock a little ahead', async () => {
+    const before = await publishCrl(publication(later(3000)));
+    const crl = await publishCrl(publication(t0));
+    expect(crl.thisUpdate).toEqual(before.thisUpdate);
+    expect(crl.number).toBeGreaterThan(before.number);
+  });
+
+  test.each<[CaState, boolean]>([['active', true], ['retiring', true], ['prepared', false], ['retired', false], ['compromised', false]])(
+    'of a CA that is %s is signed: %s', async (state, signed) => {
+      const published = publishCrl(publication(t0, { authority: { ...ca.authority, state } }));
+      if (signed) await published;
+      else await expect(published).rejects.toMatchObject({ code: 'ca.not-active' });
+      expect(crls.reserved).toHaveLength(signed ? 1 : 0);
+    });
+
+  test.each<[string, readonly Uint8Array[]]>([['wrong', [new Uint8Array(70)]], ['missing', []]])('with a %s signature is not published', async (_what, signatures) => {
+    await expect(publishCrl(publication(t0, { signer: { ...ca.signer, sign: async () => signatures } }))).rejects.toMatchObject({ code: 'hsm.signature-invalid' });
+    expect(crls.published).toEqual([]);
+  });
+
+  it('signed by another CA is not published', async () => {
+    await expect(publishCrl(publication(t0, { signer: testAuthority().signer }))).rejects.toMatchObject({ code: 'hsm.signature-invalid' });
+  });
+
+  it('waits while the HSM is away, its number spent', async () => {
+    const away = { ...ca.signer, sign: async () => { throw new PkiError('hsm.unavailable'); } };
+    await expect(publishCrl(publication(t0, { signer: away }))).rejects.toMatchObject({ code: 'hsm.unavailable', retry: 'later' });
+    const crl = await publishCrl(publication());
+    expect(crl.number).toBe((crls.reserved[0] ?? 0n) + 1n);
+  });
+});

@@ -1,0 +1,101 @@
+import { type Clock, isPkiError } from '@fleetroot/core';
+import type { CertificationAuthority, StatusLedger } from '@fleetroot/authority';
+import {
+  assembleOcspResponse, buildOcspResponseData, type CertId, type IssuerHashes, issuerHashes, keyIdentifier, namesIssuer,
+  ocspErrorResponse, type OcspRequest, parseCertificate, type ParsedCertificate, parseOcspRequest, signatureAlgorithmFor,
+} from '@fleetroot/x509';
+
+/** A delegated signer (RFC 6960 section 4.2.2.2), or the CA itself. */
+export interface OcspSigner {
+  /** DER. Give the same array each time: what is read from it is remembered by it. */
+  readonly certificate: Uint8Array;
+  /** Signs by the default algorithm of the certificate's key; the signature in X.509 form (ECDSA as DER). */
+  sign(responseData: Uint8Array): Uint8Array | Promise<Uint8Array>;
+}
+
+export interface OcspDeps {
+  readonly ledger: Pick<StatusLedger, 'authorities' | 'statuses'>;
+  /** undefined, or an error that may pass: no signer yet, the client shall try later. */
+  signerFor(caId: number): Promise<OcspSigner | undefined>;
+  readonly clock: Clock;
+  /** From thisUpdate to nextUpdate; cut short where the signer's certificate ends before. */
+  readonly lifetimeMs: number;
+  /** Hears of what became `tryLater` or `internalError`, for the log; never of what a client did wrong. */
+  onError?(error: unknown): void;
+}
+
+/** What is read from a certificate never changes; it is forgotten with the object that it was read from. */
+const issuers = new WeakMap<CertificationAuthority, IssuerHashes>();
+const signers = new WeakMap<Uint8Array, ParsedCertificate>();
+
+/**
+ * The OCSPResponse, DER, to an OCSPRequest, DER. Never throws: what goes wrong is an error response of RFC 6960
+ * section 2.3. `good` only for a serial on record, `unknown` for any other of the CA. A request that names a CA that is
+ * not ours, or several CAs at once, is `unauthorized`: one signer answers for one CA.
+ */
+export async function answerOcsp(requestDer: Uint8Array, deps: OcspDeps): Promise<Uint8Array> {
+  let request: OcspRequest;
+  try {
+    request = parseOcspRequest(requestDer);
+  } catch {
+    return ocspErrorResponse('malformedRequest');
+  }
+  try {
+    return await answer(request, deps);
+  } catch (error) {
+    deps.onError?.(error);
+    return ocspErrorResponse(isPkiError(error) && error.retry === 'later' && error.code !== 'internal' ? 'tryLater' : 'internalError');
+  }
+}
+
+async function answer(request: OcspRequest, deps: OcspDeps): Promise<Uint8Array> {
+  const authority = commonIssuer(request, await deps.ledger.authorities());
+  if (authority === undefined) return ocspErrorResponse('unauthorized');
+  const signer = await deps.signerFor(authority.id);
+  if (signer === undefined) return ocspErrorResponse('tryLater');
+  const certificate = parsed(signer.certificate);
+  // Read before the ledger is asked: the status is known to be right at this time, not later.
+  const now = wholeSecond(deps.clock.now());
+  if (certificate.notAfter <= now || certificate.notBefore > now) return ocspErrorResponse('tryLater');
+  const statuses = await deps.ledger.statuses(authority.id, request.requests.map(({ serial }) => serial));
+  const nextUpdate = new Date(Math.min(now.getTime() + deps.lifetimeMs, certificate.notAfter.getTime()));
+  const responseData = buildOcspResponseData({
+    responderKeyHash: keyIdentifier(certificate.spkiDer),
+    producedAt: now,
+    responses: request.requests.map(({ der }, place) => ({
+      certId: der, certStatus: statuses[place] ?? { status: 'unknown' }, thisUpdate: now, nextUpdate,
+    })),
+    nonce: request.nonce,
+  });
+  const signature = await signer.sign(responseData);
+  return assembleOcspResponse(responseData, signatureAlgorithmFor(certificate.spkiDer), signature, [signer.certificate]);
+}
+
+function commonIssuer(
+  { requests }: OcspRequest, authorities: readonly CertificationAuthority[],
+): CertificationAuthority | undefined {
+  const [first, ...others] = requests.map((certId) => issuerOf(certId, authorities));
+  return others.every((other) => other?.id === first?.id) ? first : undefined;
+}
+
+function issuerOf(certId: CertId, authorities: readonly CertificationAuthority[]): CertificationAuthority | undefined {
+  return authorities.find((authority) => {
+    let hashes = issuers.get(authority);
+    if (hashes === undefined) {
+      hashes = issuerHashes(parseCertificate(authority.certificate));
+      issuers.set(authority, hashes);
+    }
+    return namesIssuer(certId, hashes);
+  });
+}
+
+function parsed(certificate: Uint8Array): ParsedCertificate {
+  let found = signers.get(certificate);
+  if (found === undefined) {
+    found = parseCertificate(certificate);
+    signers.set(certificate, found);
+  }
+  return found;
+}
+
+const wholeSecond = (date: Date): Date => new Date(Math.floor(date.getTime() / 1000) * 1000);
