@@ -1,0 +1,63 @@
+import { PkiError } from '@fleetroot/core';
+import pkcs11, { type Attribute, type Handle, type PKCS11 } from 'pkcs11js';
+import { fromCryptoki, returnValue } from './cryptoki-error.ts';
+
+/** Labels are padded with blanks, by some software with zeros. */
+const unpadded = (label: string): string => label.replace(/\0.*$/s, '').trimEnd();
+
+/** The slot whose token has this label. @throws PkiError `hsm.token-not-found` if none or several have it */
+export function findSlot(lib: PKCS11, label: string): Handle {
+  const found = lib.C_GetSlotList(true).filter((slot) => {
+    const info = lib.C_GetTokenInfo(slot);
+    return (info.flags & pkcs11.CKF_TOKEN_INITIALIZED) !== 0 && unpadded(info.label) === label;
+  });
+  const [slot] = found;
+  if (slot === undefined || found.length > 1) {
+    const count = found.length === 0 ? 'no token' : `${found.length} tokens`;
+    throw new PkiError('hsm.token-not-found', `the HSM shows ${count} with the label "${label}": check the label and the HSM's own configuration (for SoftHSM, SOFTHSM2_CONF)`);
+  }
+  return slot;
+}
+
+/**
+ * Logs the application in as the user, once. A token that says it is locked is not asked at all.
+ * @throws PkiError `hsm.pin-incorrect`, after which nobody may call this again with the same PIN
+ */
+export function login(lib: PKCS11, slot: Handle, session: Handle, pin: string): void {
+  const { flags } = lib.C_GetTokenInfo(slot);
+  if ((flags & pkcs11.CKF_USER_PIN_LOCKED) !== 0) {
+    throw new PkiError('hsm.pin-incorrect', 'the user PIN of the token is locked: unlock it with the SO PIN');
+  }
+  try {
+    lib.C_Login(session, pkcs11.CKU_USER, pin);
+  } catch (error) {
+    if (returnValue(error) !== 'CKR_USER_ALREADY_LOGGED_IN') throw fromCryptoki(error, 'logging in to the token');
+  }
+}
+
+/** All objects of the token (not of a session) that match. */
+export function findTokenObjects(lib: PKCS11, session: Handle, template: readonly Attribute[]): Handle[] {
+  lib.C_FindObjectsInit(session, [{ type: pkcs11.CKA_TOKEN, value: true }, ...template]);
+  try {
+    const found: Handle[] = [];
+    for (;;) {
+      const handle = lib.C_FindObjects(session);
+      if (handle === null) return found;
+      found.push(handle);
+    }
+  } finally {
+    lib.C_FindObjectsFinal(session);
+  }
+}
+
+/** A boolean attribute; undefined where the token does not tell. */
+export function flag(lib: PKCS11, session: Handle, object: Handle, type: number): boolean | undefined {
+  try {
+    const value = lib.C_GetAttributeValue(session, object, [{ type }])[0]?.value;
+    return value === undefined || value.length === 0 ? undefined : value[0] !== 0;
+  } catch (error) {
+    const name = returnValue(error);
+    if (name === 'CKR_ATTRIBUTE_TYPE_INVALID' || name === 'CKR_ATTRIBUTE_SENSITIVE') return undefined;
+    throw error;
+  }
+}
