@@ -1,0 +1,120 @@
+import { PrismaPg } from '@prisma/adapter-pg';
+import { Pool, type PoolClient, types as pgTypes } from 'pg';
+import { isPkiError, type Secret } from '@fleetroot/core';
+import { sqlState, storeError } from './errors.ts';
+import { PrismaClient } from './generated/client.ts';
+
+/** A connection inside a transaction, or any of the pool. */
+export interface Queryable {
+  /** Rows of a statement. Its text must not vary: it is prepared once a connection. */
+  query<Row extends object>(text: string, values?: readonly unknown[]): Promise<readonly Row[]>;
+}
+
+export type PrismaTransaction = Parameters<Parameters<PrismaClient['$transaction']>[0]>[0];
+
+/** A statement that takes longer is a fault: the work of one is milliseconds. */
+const STATEMENT_TIMEOUT_MS = 10_000;
+const REPORT_TIMEOUT_MS = 30_000;
+
+/** bigint columns are bigint, not text. */
+const types = {
+  getTypeParser: (oid: number, format?: 'text' | 'binary') =>
+    oid === pgTypes.builtins.INT8 && format !== 'binary' ? BigInt : pgTypes.getTypeParser(oid, format),
+};
+
+/**
+ * One bounded pool of connections, for raw SQL on the hot path and for Prisma elsewhere. Every error that leaves it is a
+ * PkiError. A connection that breaks is replaced at the next call: nothing needs a restart.
+ */
+export class Database implements Queryable {
+  readonly #pool: Pool;
+  readonly #prisma: PrismaClient;
+
+  constructor(databaseUrl: Secret, pool: number) {
+    this.#pool = new Pool({
+      connectionString: databaseUrl.reveal(), max: pool, types,
+      connectionTimeoutMillis: 5000, keepAlive: true, allowExitOnIdle: false,
+      statement_timeout: STATEMENT_TIMEOUT_MS, lock_timeout: STATEMENT_TIMEOUT_MS, idle_in_transaction_session_timeout: 30_000,
+      // Above every statement timeout: only a peer that vanished without a word gets here.
+      query_timeout: REPORT_TIMEOUT_MS + 5000,
+    });
+    // Without a listener a broken connection, idle or in use, would end the process; its next user gets the error.
+    this.#pool.on('error', () => undefined);
+    this.#pool.on('connect', (client) => client.on('error', () => undefined));
+    this.#prisma = new PrismaClient({
+      adapter: new PrismaPg(this.#pool), transactionOptions: { maxWait: 5000, timeout: STATEMENT_TIMEOUT_MS },
+      errorFormat: 'minimal',
+    });
+  }
+
+  async query<Row extends object>(text: string, values: readonly unknown[] = []): Promise<readonly Row[]> {
+    try {
+      return (await this.#pool.query<Row>(prepared(text, values))).rows;
+    } catch (error) {
+      throw storeError(error);
+    }
+  }
+
+  /** Runs `work` in one transaction (READ COMMITTED): committed when it resolves, rolled back when it throws. */
+  async transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T> {
+    let client: PoolClient;
+    try {
+      client = await this.#pool.connect();
+    } catch (error) {
+      throw storeError(error);
+    }
+    const tx: Queryable = {
+      query: async <Row extends object>(text: string, values: readonly unknown[] = []) => (await client.query<Row>(prepared(text, values))).rows,
+    };
+    try {
+      await client.query('BEGIN');
+      const result = await work(tx);
+      await client.query('COMMIT');
+      client.release();
+      return result;
+    } catch (error) {
+      // A connection that is not known to be sound is thrown away, and PostgreSQL rolls back for it: a ROLLBACK would
+      // queue behind a statement that never answers.
+      if (isPkiError(error) || sqlState(error) !== undefined) await client.query('ROLLBACK').then(() => client.release(), () => client.release(true));
+      else client.release(true);
+      throw storeError(error);
+    }
+  }
+
+  /** A statement that may take long, in a read-only transaction with a longer timeout. */
+  report<Row extends object>(text: string, values: readonly unknown[] = []): Promise<readonly Row[]> {
+    return this.transaction(async (tx) => {
+      await tx.query(`SET LOCAL statement_timeout = ${REPORT_TIMEOUT_MS}`);
+      return tx.query<Row>(text, values);
+    });
+  }
+
+  /** Prisma over the same pool. */
+  async prisma<T>(work: (client: PrismaClient) => Promise<T>): Promise<T> {
+    try {
+      return await work(this.#prisma);
+    } catch (error) {
+      throw storeError(error);
+    }
+  }
+
+  /** Prisma in one transaction over the same pool. */
+  prismaTransaction<T>(work: (tx: PrismaTransaction) => Promise<T>): Promise<T> {
+    return this.prisma((client) => client.$transaction(work));
+  }
+
+  async close(): Promise<void> {
+    await this.#prisma.$disconnect();
+    await this.#pool.end();
+  }
+}
+
+const names = new Map<string, string>();
+
+/** Texts are few and constant; a text with an own name is parsed and planned once a connection. */
+function prepared(text: string, values: readonly unknown[]): { text: string; values: unknown[]; name?: string } {
+  if (values.length === 0) return { text, values: [] };
+  let name = names.get(text);
+  if (name === undefined) names.set(text, (name = `f${names.size}`));
+  return { text, values: [...values], name };
+}

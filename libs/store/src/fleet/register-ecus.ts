@@ -1,0 +1,85 @@
+import type { RequestItem } from '@fleetroot/authority';
+import type { ErrorCode, LedgerKey } from '@fleetroot/core';
+import type { Queryable } from '../database.ts';
+import { forgetVehicles, registerVehicles, vinIndex } from './vehicles.ts';
+
+export type EcuConflict = Extract<ErrorCode, 'ecu.part-number-conflict' | 'ecu.vehicle-conflict'>;
+
+export interface ConflictingItem {
+  readonly ordinal: number;
+  readonly code: EcuConflict;
+}
+
+type EcuItem = RequestItem & Required<Pick<RequestItem, 'ecuSerial'>>;
+type VehicleOf = (item: EcuItem) => bigint | null;
+
+interface EcuRow {
+  readonly serial: string;
+  readonly part_number: string;
+  readonly vehicle_id: bigint | null;
+}
+
+/**
+ * Puts the vehicles and ECUs that the items name on record, and returns the items whose ECU is there with another part
+ * number or in another vehicle; those leave nothing behind. Rows are taken in one order by every transaction (vehicles,
+ * then ECUs, each sorted), so that two of them never wait for each other.
+ */
+export async function registerEcus(tx: Queryable, key: LedgerKey, items: readonly RequestItem[]): Promise<ConflictingItem[]> {
+  const ecus = items.filter((item): item is EcuItem => item.ecuSerial !== undefined);
+  if (ecus.length === 0) return [];
+  const vehicles = await registerVehicles(tx, key, new Set(ecus.flatMap(({ vin }) => (vin === undefined ? [] : [vin]))));
+  const vehicleOf: VehicleOf = ({ vin }) => (vin === undefined ? null : vehicles.ids.get(vin) ?? null);
+  const known = await registerRows(tx, ecus, vehicleOf);
+  const inUse = new Set([...known.values()].map(({ vehicle_id }) => vehicle_id));
+  await forgetVehicles(tx, [...vehicles.fresh].filter((id) => !inUse.has(id)));
+  return ecus.flatMap((item) => {
+    const row = known.get(item.ecuSerial);
+    if (row === undefined) return [];
+    const vehicleId = vehicleOf(item);
+    const code = conflict(item, row.part_number, vehicleId !== null && row.vehicle_id !== vehicleId);
+    return code === undefined ? [] : [{ ordinal: item.ordinal, code }];
+  });
+}
+
+/** The ECUs' rows as they are now, by serial. */
+async function registerRows(tx: Queryable, ecus: readonly EcuItem[], vehicleOf: VehicleOf): Promise<ReadonlyMap<string, EcuRow>> {
+  const sorted = [...ecus].sort((a, b) => (a.ecuSerial < b.ecuSerial ? -1 : a.ecuSerial > b.ecuSerial ? 1 : a.ordinal - b.ordinal));
+  // What a request says nothing of is not put on record: no part number, no ECU.
+  const full = sorted.filter(({ partNumber }) => partNumber !== undefined);
+  const added = await tx.query<EcuRow>(
+    `INSERT INTO ecu (serial, part_number, vehicle_id)
+     SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])
+     ON CONFLICT (serial) DO NOTHING RETURNING serial, part_number, vehicle_id`,
+    [full.map(({ ecuSerial }) => ecuSerial), full.map(({ partNumber }) => partNumber), full.map(vehicleOf)]);
+  const known = new Map(added.map((row) => [row.serial, row]));
+  if (known.size < sorted.length) {
+    for (const row of await completeKnown(tx, sorted, vehicleOf)) known.set(row.serial, row);
+  }
+  return known;
+}
+
+/** ECUs on record before; one that had no vehicle yet (it registered itself) gets the item's. */
+async function completeKnown(tx: Queryable, sorted: readonly EcuItem[], vehicleOf: VehicleOf): Promise<readonly EcuRow[]> {
+  const placed = sorted.filter((item) => item.partNumber !== undefined && vehicleOf(item) !== null);
+  await tx.query(
+    `UPDATE ecu SET vehicle_id = given.vehicle_id
+     FROM (SELECT DISTINCT ON (serial) * FROM unnest($1::text[], $2::text[], $3::bigint[]) AS g(serial, part_number, vehicle_id)) AS given
+     WHERE ecu.serial = given.serial AND ecu.vehicle_id IS NULL AND ecu.part_number = given.part_number`,
+    [placed.map(({ ecuSerial }) => ecuSerial), placed.map(({ partNumber }) => partNumber), placed.map(vehicleOf)]);
+  return tx.query<EcuRow>('SELECT serial, part_number, vehicle_id FROM ecu WHERE serial = ANY($1::text[])', [sorted.map(({ ecuSerial }) => ecuSerial)]);
+}
+
+/** Whether the item's ECU is on record otherwise, as of now; stores nothing. */
+export async function conflictOnRecord(tx: Queryable, key: LedgerKey, item: RequestItem): Promise<EcuConflict | undefined> {
+  if (item.ecuSerial === undefined) return undefined;
+  const [row] = await tx.query<{ part_number: string; vin_index: Buffer | null }>(
+    'SELECT e.part_number, v.vin_index FROM ecu e LEFT JOIN vehicle v ON v.id = e.vehicle_id WHERE e.serial = $1', [item.ecuSerial]);
+  if (row === undefined) return undefined;
+  const elsewhere = item.vin !== undefined && row.vin_index !== null && !vinIndex(key, item.vin).equals(row.vin_index);
+  return conflict(item, row.part_number, elsewhere);
+}
+
+function conflict(item: RequestItem, partNumber: string, elsewhere: boolean): EcuConflict | undefined {
+  if (item.partNumber !== undefined && item.partNumber !== partNumber) return 'ecu.part-number-conflict';
+  return elsewhere ? 'ecu.vehicle-conflict' : undefined;
+}

@@ -1,0 +1,59 @@
+import type { AuditEvent } from '@fleetroot/audit';
+import type { LedgerKey } from '@fleetroot/core';
+import { appendEvent } from '../audit-log.ts';
+import type { Queryable } from '../database.ts';
+import { addToOutbox } from '../outbox.ts';
+
+interface IntentRow {
+  readonly id: bigint;
+  readonly ca_id: number;
+  readonly seed: Buffer;
+  readonly not_after: Date;
+  readonly first: number;
+  readonly items: number;
+}
+
+/** CRLs are made before certificates: what is burned or revoked waits for one. */
+export const CRL_PRIORITY = 1;
+
+/**
+ * Burns the serials of the chunk's open intents: signatures by them may exist outside the ledger, so that each is put on
+ * the CRL and none is ever signed again (I8). They are derived again from the committed seed; what the attempt would
+ * have refused is burned with the rest, as only its own process knew. `told` is the event of a caller who knows more; otherwise each intent gets one of its own.
+ */
+export async function burnOpenIntents(tx: Queryable, key: LedgerKey, chunkId: bigint, told?: AuditEvent): Promise<void> {
+  const intents = await tx.query<IntentRow>(
+    `UPDATE intent SET state = 'abandoned' WHERE chunk_id = $1 AND state = 'open' RETURNING id, ca_id, seed, not_after, first, items`, [chunkId]);
+  for (const intent of intents) {
+    const ordinals = Array.from({ length: intent.items }, (_, place) => intent.first + place);
+    await burnSerials(tx, intent.ca_id, intent.id, intent.not_after, ordinals.map((ordinal) => key.deriveSerial(intent.seed, ordinal)));
+    await addToOutbox(tx, 'publish-crl', { caId: intent.ca_id }, CRL_PRIORITY);
+  }
+  const events = told === undefined ? intents.map((intent) => abandoned(chunkId, intent)) : [told];
+  for (const event of events) await appendEvent(tx, event);
+}
+
+function abandoned(chunkId: bigint, { id, ca_id, first, items, seed }: IntentRow): AuditEvent {
+  return {
+    action: 'intent.abandoned', actor: 'system:issuer', at: new Date(), subject: `chunk:${chunkId}`,
+    data: { intent: String(id), ca: ca_id, first, items, seed: seed.toString('hex') },
+  };
+}
+
+/** Burns the serials of single items of an intent: each signature was made, or may have been, and was not stored. */
+export async function burnItems(tx: Queryable, key: LedgerKey, intentId: bigint, ordinals: readonly number[]): Promise<void> {
+  if (ordinals.length === 0) return;
+  const [intent] = await tx.query<IntentRow>('SELECT id, ca_id, seed, not_after, first, items FROM intent WHERE id = $1', [intentId]);
+  if (intent === undefined) return;
+  await burnSerials(tx, intent.ca_id, intent.id, intent.not_after, ordinals.map((ordinal) => key.deriveSerial(intent.seed, ordinal)));
+  await addToOutbox(tx, 'publish-crl', { caId: intent.ca_id }, CRL_PRIORITY);
+}
+
+async function burnSerials(tx: Queryable, caId: number, intentId: bigint, notAfter: Date, serials: readonly Uint8Array[]): Promise<void> {
+  await tx.query(
+    `INSERT INTO burned_serial (ca_id, serial, intent_id, not_after, burned_at)
+     SELECT $1::int, given.serial, $2::bigint, $3::timestamptz, clock_timestamp() FROM unnest($4::bytea[]) AS given (serial)
+     WHERE NOT EXISTS (SELECT FROM certificate c WHERE c.ca_id = $1 AND c.serial = given.serial)
+     ON CONFLICT (ca_id, serial) DO NOTHING`,
+    [caId, intentId, notAfter, serials]);
+}

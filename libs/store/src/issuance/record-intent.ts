@@ -1,0 +1,99 @@
+import type { ClaimedChunk, NewIntent, RecordedIntent } from '@fleetroot/authority';
+import { type LedgerKey, PkiError } from '@fleetroot/core';
+import type { Queryable } from '../database.ts';
+import { registerEcus } from '../fleet/register-ecus.ts';
+import { advances, requireSaneTime } from '../signing-time.ts';
+
+interface GuardRow {
+  readonly state: string;
+  readonly not_before: Date;
+  readonly not_after: Date;
+  readonly last_signed_at: Date | null;
+  readonly profile: string;
+  readonly now: Date;
+}
+
+type Refused = RecordedIntent['refused'][number];
+
+/** See IssuanceLedger.recordIntent. */
+export async function recordIntent(tx: Queryable, key: LedgerKey, chunk: ClaimedChunk, intent: NewIntent): Promise<RecordedIntent> {
+  const [guard] = await tx.query<GuardRow>(
+    `UPDATE chunk SET claimed_at = clock_timestamp() FROM ca, profile_version p
+     WHERE chunk.id = $1 AND chunk.fence = $2 AND chunk.state = 'signing' AND ca.id = $3 AND p.id = $4
+     RETURNING ca.state, ca.not_before, ca.not_after, ca.last_signed_at, p.name AS profile, clock_timestamp() AS now`,
+    [chunk.chunkId, chunk.fence, chunk.caId, chunk.profileVersionId]);
+  if (guard === undefined) throw new PkiError('store.stale-fence');
+  // The clock first: by a wrong one a CA looks expired, and its items would fail for good.
+  requireSaneTime(intent.signedAt, guard.now, guard.last_signed_at);
+  requireIssuing(guard, intent);
+  const refused = await admit(tx, key, chunk, intent.keys);
+  const [row] = await tx.query<{ id: bigint }>(
+    `INSERT INTO intent (chunk_id, fence, ca_id, profile_version_id, seed, signed_at, not_after, first, items)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id`,
+    [chunk.chunkId, chunk.fence, chunk.caId, chunk.profileVersionId, intent.seed, intent.signedAt, intent.notAfter, chunk.first, chunk.items]);
+  if (row === undefined) throw new PkiError('internal', 'an intent was not stored');
+  // Last: the row is every issuer's.
+  if (advances(intent.signedAt, guard.last_signed_at)) {
+    await tx.query('UPDATE ca SET last_signed_at = GREATEST(last_signed_at, $2) WHERE id = $1', [chunk.caId, intent.signedAt]);
+  }
+  return { intentId: row.id, refused };
+}
+
+/** A CA that is being retired still certifies its OCSP signers, and nothing else (I10). */
+function requireIssuing(ca: GuardRow, { signedAt, notAfter }: NewIntent): void {
+  const may = ca.state === 'active' || (ca.state === 'retiring' && ca.profile === 'ocsp-signer');
+  if (!may) throw new PkiError('ca.not-active', `the CA is ${ca.state}: it does not issue`);
+  if (signedAt < ca.not_before || signedAt > ca.not_after) throw new PkiError('ca.not-active', 'the CA certificate is not valid now');
+  // A leaf never outlives its issuer (I7).
+  if (notAfter > ca.not_after) throw new PkiError('internal', 'an item would be valid for longer than its CA');
+}
+
+/**
+ * Reserves the keys and puts the ECUs on record, each only for an item that may be signed: this is where a request counts
+ * for the first time, and what is refused leaves nothing that could stand in the way of the right request.
+ */
+async function admit(tx: Queryable, key: LedgerKey, { requests }: ClaimedChunk, keys: NewIntent['keys']): Promise<readonly Refused[]> {
+  if (keys.length === 0) return [];
+  const { added, refused } = await reserveKeys(tx, keys);
+  const out = new Set(refused.map(({ ordinal }) => ordinal));
+  const keyOf = new Map(keys.filter(({ ordinal }) => !out.has(ordinal)).map(({ ordinal, spkiSha256 }) => [ordinal, hex(spkiSha256)]));
+  const conflicts = await registerEcus(tx, key, requests.filter(({ ordinal }) => keyOf.has(ordinal)));
+  if (conflicts.length === 0) return refused;
+  const dropped = new Set(conflicts.map(({ ordinal }) => keyOf.get(ordinal) ?? ''));
+  for (const { ordinal } of conflicts) keyOf.delete(ordinal);
+  for (const kept of keyOf.values()) dropped.delete(kept);
+  await tx.query('DELETE FROM subject_key WHERE spki_sha256 = ANY($1::bytea[])', [added.filter((spkiSha256) => dropped.has(hex(spkiSha256)))]);
+  return [...refused, ...conflicts];
+}
+
+interface ReservedKeys {
+  /** Those that nobody had: rows of this transaction. */
+  readonly added: readonly Buffer[];
+  readonly refused: readonly Refused[];
+}
+
+/** Keys by the owner that has them from now on, and the items whose key is another's or blocked (I11). */
+async function reserveKeys(tx: Queryable, keys: NewIntent['keys']): Promise<ReservedKeys> {
+  // One order for everybody: two issuers that reserve the same keys must not wait for each other.
+  const sorted = [...keys].sort((a, b) => Buffer.compare(a.spkiSha256, b.spkiSha256) || a.ordinal - b.ordinal);
+  const rows = await tx.query<{ spki_sha256: Buffer; owner: string }>(
+    `INSERT INTO subject_key (spki_sha256, owner) SELECT * FROM unnest($1::bytea[], $2::text[])
+     ON CONFLICT (spki_sha256) DO NOTHING RETURNING spki_sha256, owner`,
+    [sorted.map(({ spkiSha256 }) => spkiSha256), sorted.map(({ owner }) => owner)]);
+  const added = rows.map(({ spki_sha256 }) => spki_sha256);
+  return { added, refused: added.length === sorted.length ? [] : await refusedKeys(tx, keys) };
+}
+
+async function refusedKeys(tx: Queryable, keys: NewIntent['keys']): Promise<Refused[]> {
+  // A statement of its own: it sees what others committed while the insert waited for them.
+  const rows = await tx.query<{ spki_sha256: Buffer; owner: string; blocked: boolean }>(
+    'SELECT spki_sha256, owner, blocked FROM subject_key WHERE spki_sha256 = ANY($1::bytea[])', [keys.map(({ spkiSha256 }) => spkiSha256)]);
+  const known = new Map(rows.map((row) => [hex(row.spki_sha256), row]));
+  return keys.flatMap(({ ordinal, spkiSha256, owner }): Refused[] => {
+    const key = known.get(hex(spkiSha256));
+    if (key?.blocked === true) return [{ ordinal, code: 'key.blocked' }];
+    return key?.owner === owner ? [] : [{ ordinal, code: 'key.other-ecu' }];
+  });
+}
+
+const hex = (octets: Uint8Array): string => Buffer.from(octets).toString('hex');

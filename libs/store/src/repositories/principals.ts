@@ -1,0 +1,39 @@
+import type { Principal, PrincipalLedger, Role } from '@fleetroot/access';
+import type { AuditEvent } from '@fleetroot/audit';
+import { appendEventByPrisma } from '../audit-log.ts';
+import type { Database } from '../database.ts';
+import type { Principal as PrincipalRow } from '../generated/client.ts';
+
+export class PrismaPrincipalLedger implements PrincipalLedger {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  async byTokenSha256(hash: Uint8Array): Promise<Principal | undefined> {
+    const row = await this.#database.prisma((prisma) => prisma.principal.findUnique({ where: { tokenSha256: Uint8Array.from(hash) } }));
+    return row === null ? undefined : principalOf(row);
+  }
+
+  async all(): Promise<readonly Principal[]> {
+    return (await this.#database.prisma((prisma) => prisma.principal.findMany({ orderBy: { id: 'asc' } }))).map(principalOf);
+  }
+
+  put(name: string, roles: readonly Role[], tokenSha256: Uint8Array, expiresAt: Date | undefined, event: AuditEvent): Promise<Principal> {
+    const held = { roles: [...roles], tokenSha256: Uint8Array.from(tokenSha256), expiresAt: expiresAt ?? null };
+    return this.#database.prismaTransaction(async (tx) => {
+      // With every unique field of one kind in `where` and the same value in `create`, this is one INSERT ON CONFLICT.
+      const row = await tx.principal.upsert({ where: { name }, create: { name, ...held }, update: { ...held, disabledAt: null } });
+      await appendEventByPrisma(tx, event);
+      return principalOf(row);
+    });
+  }
+}
+
+function principalOf(row: PrincipalRow): Principal {
+  return {
+    id: row.id, name: row.name, roles: row.roles as Role[], createdAt: row.createdAt,
+    expiresAt: row.expiresAt ?? undefined, disabledAt: row.disabledAt ?? undefined,
+  };
+}
