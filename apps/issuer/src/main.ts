@@ -1,1 +1,35 @@
-export {};
+import 'reflect-metadata';
+import { readConfig } from '@fleetroot/config';
+import { PkiError } from '@fleetroot/core';
+import type { QueueOptions } from '@fleetroot/queue';
+import { createLogger, runProcess } from '@fleetroot/telemetry';
+import { startIssuer } from './start.ts';
+
+await runProcess('issuer', async (control) => {
+  const config = readConfig([
+    'logLevel', 'databaseUrl', 'databasePool', 'ledgerKey', 'queueBackend', 'redisUrl', 'hsmModule', 'caTokenLabel', 'caTokenPin',
+    'hsmDeadlineMs', 'hsmSessionCopies', 'issuerConcurrency', 'staleAfterMs', 'crlLifetimeMinutes',
+  ]);
+  return startIssuer({
+    logger: createLogger({ role: 'issuer', level: config.logLevel }),
+    databaseUrl: config.databaseUrl,
+    pool: config.databasePool,
+    ledgerKey: config.ledgerKey,
+    queue: queueOf(config),
+    token: {
+      module: config.hsmModule, tokenLabel: config.caTokenLabel, pin: config.caTokenPin, deadlineMs: config.hsmDeadlineMs,
+      sessionCopies: config.hsmSessionCopies === 'never' ? 'never' : 'try',
+    },
+    concurrency: config.issuerConcurrency,
+    staleAfterMs: config.staleAfterMs,
+    crlLifetimeMs: config.crlLifetimeMinutes * 60_000,
+  }, control);
+});
+
+function queueOf(config: ReturnType<typeof readConfig<'queueBackend' | 'redisUrl' | 'databaseUrl'>>): QueueOptions {
+  if (config.queueBackend !== 'redis') return { kind: 'postgres', databaseUrl: config.databaseUrl };
+  if (config.redisUrl === undefined) {
+    throw new PkiError('config.invalid', 'FLEETROOT_QUEUE is redis: set FLEETROOT_REDIS_URL_FILE (see docs/operations.md)');
+  }
+  return { kind: 'redis', url: config.redisUrl };
+}

@@ -1,1 +1,28 @@
-export {};
+import 'reflect-metadata';
+import { readProfileFolder } from '@fleetroot/authority';
+import { readConfig } from '@fleetroot/config';
+import { LedgerKey } from '@fleetroot/core';
+import { queueOptions } from '@fleetroot/queue';
+import { openStore } from '@fleetroot/store';
+import { createLogger, runProcess } from '@fleetroot/telemetry';
+import { startWorker } from './start.ts';
+
+await runProcess('worker', async () => {
+  const config = readConfig([
+    'logLevel', 'databaseUrl', 'databasePool', 'ledgerKey', 'queueBackend', 'redisUrl', 'profilesDir', 'statusPublicUrl',
+    'statusInternalUrl', 'statusEnrolmentSecret', 'staleAfterMs', 'crlRefreshPercent', 'renewalWindowDays', 'scheduleSeconds',
+  ]);
+  const profiles = readProfileFolder(config.profilesDir, { statusUrl: config.statusPublicUrl });
+  const queue = queueOptions(config);
+  const store = await openStore({ databaseUrl: config.databaseUrl, ledgerKey: new LedgerKey(config.ledgerKey), pool: config.databasePool });
+  return startWorker({
+    logger: createLogger({ role: 'worker', level: config.logLevel }),
+    store, queue, profiles,
+    statusInternalUrl: config.statusInternalUrl,
+    enrolmentSecret: config.statusEnrolmentSecret,
+    staleAfterMs: config.staleAfterMs,
+    crlRefreshPercent: config.crlRefreshPercent,
+    renewalWindowDays: config.renewalWindowDays,
+    scheduleSeconds: config.scheduleSeconds,
+  });
+});

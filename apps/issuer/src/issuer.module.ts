@@ -1,0 +1,91 @@
+import { type BeforeApplicationShutdown, type DynamicModule, Inject, Module, type OnApplicationBootstrap } from '@nestjs/common';
+import { type AuthorityLedger, Issuance, type IssuanceParts, publishCrl, type CrlLedger } from '@fleetroot/authority';
+import { type Clock, PkiError } from '@fleetroot/core';
+import { JobRunner, type JobHandlers, type QueueOptions, type RunnerSettings } from '@fleetroot/queue';
+import { Heartbeat, type HeartbeatParts } from './heartbeat.ts';
+
+export interface IssuerParts {
+  readonly issuance: IssuanceParts;
+  readonly crls: CrlLedger;
+  readonly crlLifetimeMs: number;
+  readonly queue: QueueOptions;
+  readonly runner: RunnerSettings;
+  readonly heartbeat: HeartbeatParts;
+}
+
+const PARTS = Symbol('issuer parts');
+
+/** Publishes the CRL of a CA by its id. */
+class CrlPublisher {
+  readonly #authorities: AuthorityLedger;
+  readonly #crls: CrlLedger;
+  readonly #signer: IssuanceParts['signer'];
+  readonly #clock: Clock;
+  readonly #lifetimeMs: number;
+
+  constructor({ issuance, crls, crlLifetimeMs }: IssuerParts) {
+    this.#authorities = issuance.authorities;
+    this.#crls = crls;
+    this.#signer = issuance.signer;
+    this.#clock = issuance.clock;
+    this.#lifetimeMs = crlLifetimeMs;
+  }
+
+  /** @throws PkiError `ca.not-found` and those of `publishCrl` */
+  async publish(caId: number): Promise<void> {
+    // Read each time: the state is what decides whether it signs.
+    const authority = (await this.#authorities.all()).find(({ id }) => id === caId);
+    if (authority === undefined) throw new PkiError('ca.not-found', `there is no CA ${caId} in the ledger`);
+    await publishCrl({ crls: this.#crls, authority, signer: this.#signer, clock: this.#clock, lifetimeMs: this.#lifetimeMs });
+  }
+}
+
+const handlersOf = (issuance: Issuance, crls: CrlPublisher): JobHandlers => ({
+  // A chunk that is done, or in other hands, is no fault: the job was delivered twice (I21).
+  'issue-chunk': async ({ chunkId }) => { await issuance.issueChunk(BigInt(chunkId)); },
+  'publish-crl': ({ caId }) => crls.publish(caId),
+});
+
+/** Begins to take jobs when everything is there, and ends in the other order. */
+class Work implements OnApplicationBootstrap, BeforeApplicationShutdown {
+  readonly #runner: JobRunner;
+  readonly #heartbeat: Heartbeat;
+
+  constructor(@Inject(JobRunner) runner: JobRunner, @Inject(Heartbeat) heartbeat: Heartbeat) {
+    this.#runner = runner;
+    this.#heartbeat = heartbeat;
+  }
+
+  async onApplicationBootstrap(): Promise<void> {
+    await this.#runner.start();
+    this.#heartbeat.start();
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    await this.#heartbeat.stop();
+    await this.#runner.close();
+  }
+}
+
+@Module({})
+class IssuerModule {}
+
+/** The issuer as Nest sees it: no controller and no listener, only jobs. */
+export function issuerModule(parts: IssuerParts): DynamicModule {
+  return {
+    module: IssuerModule,
+    providers: [
+      { provide: PARTS, useValue: parts },
+      { provide: Issuance, useFactory: ({ issuance }: IssuerParts) => new Issuance(issuance), inject: [PARTS] },
+      { provide: CrlPublisher, useFactory: (given: IssuerParts) => new CrlPublisher(given), inject: [PARTS] },
+      {
+        provide: JobRunner,
+        useFactory: (given: IssuerParts, issuance: Issuance, crls: CrlPublisher) =>
+          new JobRunner(given.queue, 'issuer', handlersOf(issuance, crls), given.runner),
+        inject: [PARTS, Issuance, CrlPublisher],
+      },
+      { provide: Heartbeat, useFactory: ({ heartbeat }: IssuerParts) => new Heartbeat(heartbeat), inject: [PARTS] },
+      Work,
+    ],
+  };
+}

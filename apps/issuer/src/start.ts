@@ -1,0 +1,70 @@
+import { randomUUID } from 'node:crypto';
+import { NestFactory } from '@nestjs/core';
+import { isPkiError, LedgerKey, type Secret, systemClock, systemRandom } from '@fleetroot/core';
+import { openSigner, type SignerOptions } from '@fleetroot/hsm';
+import type { QueueOptions } from '@fleetroot/queue';
+import { openStore } from '@fleetroot/store';
+import { type Logger, nestLogger, type ProcessControl, type Running } from '@fleetroot/telemetry';
+import { CaKeys } from './ca-keys.ts';
+import { issuerModule } from './issuer.module.ts';
+
+export interface IssuerOptions {
+  readonly logger: Logger;
+  readonly databaseUrl: Secret;
+  readonly pool: number;
+  readonly ledgerKey: Uint8Array;
+  readonly queue: QueueOptions;
+  /** The CA token; the issuer is the only online process that holds its PIN. */
+  readonly token: Omit<SignerOptions, 'keys'>;
+  readonly concurrency: number;
+  readonly staleAfterMs: number;
+  readonly crlLifetimeMs: number;
+}
+
+const HEARTBEAT_MS = 5000;
+
+/** Starts an issuer: on return the HSM has signed a self-test with every CA key, and jobs are taken. @throws PkiError */
+export async function startIssuer(options: IssuerOptions, control: ProcessControl): Promise<Running> {
+  const { logger } = options;
+  const closing: (() => Promise<void>)[] = [];
+  const close = async (): Promise<void> => {
+    for (const one of closing.splice(0).toReversed()) await one();
+  };
+  try {
+    const ledgerKey = new LedgerKey(options.ledgerKey);
+    const store = await openStore({ databaseUrl: options.databaseUrl, ledgerKey, pool: options.pool });
+    closing.push(() => store.close());
+    const keys = new CaKeys({ authorities: store.authorities, open: (wanted) => openSigner({ ...options.token, keys: wanted }) });
+    closing.push(() => keys.close());
+    await keys.open();
+
+    const instance = `issuer-${randomUUID()}`;
+    const app = await NestFactory.createApplicationContext(issuerModule({
+      issuance: {
+        ledger: store.issuance, authorities: store.authorities, profiles: store.profiles, signer: keys, ledgerKey,
+        clock: systemClock, random: systemRandom, staleAfterMs: options.staleAfterMs,
+        observer: {
+          chunkIssued: (chunk) => logger.info({ ...chunk, ms: Math.round(chunk.ms) }, 'chunk issued'),
+          unexpected: (err, item) => logger.error({ err, chunk: String(item.chunkId), ordinal: item.ordinal }, 'item failed unexpectedly'),
+        },
+      },
+      crls: store.crls,
+      crlLifetimeMs: options.crlLifetimeMs,
+      queue: options.queue,
+      runner: { concurrency: options.concurrency, log: logger, onFatal: (error) => control.fail(error) },
+      heartbeat: {
+        keys, everyMs: HEARTBEAT_MS,
+        beat: () => store.heartbeats.beat(instance, 'issuer'),
+        onError: (err) => {
+          logger.warn({ err }, 'no heartbeat');
+          if (isPkiError(err) && err.retry === 'stop') control.fail(err);
+        },
+      },
+    }), { logger: nestLogger(logger), abortOnError: false });
+    closing.push(() => app.close());
+    return { close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}

@@ -1,0 +1,45 @@
+import { createHash } from 'node:crypto';
+
+/** What HTTP may know of an object that is served: how long a cache may keep it, and how to ask whether it changed. */
+export interface Freshness {
+  readonly etag: string;
+  readonly lastModified: Date | undefined;
+  /** Seconds; 0: ask again each time. */
+  readonly maxAge: number;
+}
+
+/** A cache may keep what is replaced before its time (a CRL after a revocation) for so long, in seconds. */
+const LONGEST_AGE = 300;
+
+/** Freshness of an object that holds from `thisUpdate` to `nextUpdate`: a cache never keeps it beyond its end. */
+export function freshUntil(octets: Uint8Array, thisUpdate: Date, nextUpdate: Date, now: Date): Freshness {
+  const left = Math.floor((nextUpdate.getTime() - now.getTime()) / 1000);
+  return { etag: etagOf(octets), lastModified: thisUpdate, maxAge: Math.max(0, Math.min(LONGEST_AGE, left)) };
+}
+
+/** A strong entity tag of the octets. */
+export function etagOf(octets: Uint8Array): string {
+  return `"${createHash('sha256').update(octets).digest('base64url').slice(0, 27)}"`;
+}
+
+export function cacheHeaders(freshness: Freshness, now: Date): Record<string, string> {
+  return {
+    etag: freshness.etag,
+    ...(freshness.lastModified === undefined ? {} : { 'last-modified': freshness.lastModified.toUTCString() }),
+    'cache-control': freshness.maxAge > 0 ? `public, max-age=${freshness.maxAge}, must-revalidate, no-transform` : 'no-cache, no-transform',
+    expires: new Date(now.getTime() + freshness.maxAge * 1000).toUTCString(),
+  };
+}
+
+/** True where the client holds this very object: If-None-Match decides where it is sent, else If-Modified-Since. */
+export function isUnchanged(
+  headers: { readonly 'if-none-match'?: string | undefined; readonly 'if-modified-since'?: string | undefined }, freshness: Freshness,
+): boolean {
+  const tags = headers['if-none-match'];
+  if (tags !== undefined) {
+    return tags.trim() === '*' || tags.split(',').some((tag) => tag.trim().replace(/^W\//, '') === freshness.etag);
+  }
+  const since = Date.parse(headers['if-modified-since'] ?? '');
+  if (Number.isNaN(since) || freshness.lastModified === undefined) return false;
+  return Math.floor(freshness.lastModified.getTime() / 1000) * 1000 <= since;
+}

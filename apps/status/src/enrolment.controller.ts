@@ -1,0 +1,20 @@
+import { Controller, Get, Header, Inject } from '@nestjs/common';
+import { Public } from '@fleetroot/http';
+import { Enrolment, type OcspSignerRequest } from './enrolment.ts';
+
+/** On the internal listener only. Open: a request is no secret, and its HMAC says whose it is. */
+@Controller('ocsp-signer-requests')
+@Public()
+export class EnrolmentController {
+  readonly #enrolment: Enrolment;
+
+  constructor(@Inject(Enrolment) enrolment: Enrolment) {
+    this.#enrolment = enrolment;
+  }
+
+  @Get()
+  @Header('cache-control', 'no-store')
+  requests(): Promise<readonly OcspSignerRequest[]> {
+    return this.#enrolment.requests();
+  }
+}

@@ -1,0 +1,53 @@
+import { Controller, Get, Inject, Param, Req, Res } from '@nestjs/common';
+import { type Clock, PkiError } from '@fleetroot/core';
+import { Public } from '@fleetroot/http';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { cacheHeaders, isUnchanged } from './caching.ts';
+import { Published, type PublishedObject } from './published.ts';
+
+/** Token of the clock in Nest's container. */
+export const CLOCK = Symbol('clock');
+
+/** What AIA and CDP of every certificate point to, and what a gateway needs to let clients in. */
+@Controller()
+@Public()
+export class PublishedController {
+  readonly #published: Published;
+  readonly #clock: Clock;
+
+  constructor(@Inject(Published) published: Published, @Inject(CLOCK) clock: Clock) {
+    this.#published = published;
+    this.#clock = clock;
+  }
+
+  @Get('ca/:file')
+  async certificate(@Param('file') file: string, @Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    await this.#send(request, reply, await this.#published.certificate(nameOf(file, '.cer')));
+  }
+
+  @Get('crl/:file')
+  async crl(@Param('file') file: string, @Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    await this.#send(request, reply, await this.#published.crl(nameOf(file, '.crl')));
+  }
+
+  @Get('truststores/:file')
+  async truststore(@Param('file') file: string, @Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    const object = file.endsWith('.crl.pem')
+      ? await this.#published.truststoreCrls(nameOf(file, '.crl.pem'))
+      : await this.#published.truststore(nameOf(file, '.pem'));
+    await this.#send(request, reply, object);
+  }
+
+  async #send(request: FastifyRequest, reply: FastifyReply, object: PublishedObject): Promise<void> {
+    void reply.headers(cacheHeaders(object.freshness, this.#clock.now()));
+    if (isUnchanged(request.headers, object.freshness)) await reply.code(304).send();
+    else await reply.type(object.mediaType).send(Buffer.from(object.octets));
+  }
+}
+
+/** `NAME` of `NAME.crl`. @throws PkiError `http.not-found` */
+function nameOf(file: string, suffix: string): string {
+  const name = file.endsWith(suffix) ? file.slice(0, -suffix.length) : '';
+  if (!/^[a-z0-9][a-z0-9-]{0,63}$/.test(name)) throw new PkiError('http.not-found', `nothing of this name; objects here are called NAME${suffix}`);
+  return name;
+}

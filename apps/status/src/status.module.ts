@@ -1,0 +1,42 @@
+import { type DynamicModule, Module } from '@nestjs/common';
+import type { Clock } from '@fleetroot/core';
+import { type HealthOptions, healthModule, metricsModule } from '@fleetroot/http';
+import type { Metrics } from '@fleetroot/telemetry';
+import { Enrolment } from './enrolment.ts';
+import { EnrolmentController } from './enrolment.controller.ts';
+import { OcspController } from './ocsp.controller.ts';
+import { Published } from './published.ts';
+import { CLOCK, PublishedController } from './published.controller.ts';
+import { Responder } from './responder.ts';
+
+export interface StatusParts {
+  readonly responder: Responder;
+  readonly published: Published;
+  readonly clock: Clock;
+  readonly health: HealthOptions;
+}
+
+@Module({})
+class StatusModule {}
+
+/** The public listener: read-only, and without a way to the ledger's tables that could write. */
+export function statusModule(parts: StatusParts): DynamicModule {
+  return {
+    module: StatusModule,
+    imports: [healthModule(parts.health)],
+    controllers: [OcspController, PublishedController],
+    providers: [
+      { provide: Responder, useValue: parts.responder },
+      { provide: Published, useValue: parts.published },
+      { provide: CLOCK, useValue: parts.clock },
+    ],
+  };
+}
+
+@Module({})
+class InternalModule {}
+
+/** The listener that the worker fetches OCSP signer requests from, and monitoring the metrics. */
+export function internalModule(enrolment: Enrolment, metrics: Metrics): DynamicModule {
+  return { module: InternalModule, imports: [metricsModule(metrics, 'public')], controllers: [EnrolmentController], providers: [{ provide: Enrolment, useValue: enrolment }] };
+}

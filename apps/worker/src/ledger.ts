@@ -1,0 +1,22 @@
+import type { AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, IssuanceLedger, ProfileLedger } from '@fleetroot/authority';
+import type { Outbox } from '@fleetroot/queue';
+
+/** What the worker needs of the store. */
+export interface Ledger {
+  readonly authorities: Pick<AuthorityLedger, 'all'>;
+  readonly profiles: Pick<ProfileLedger, 'ensure'>;
+  readonly batches: Pick<BatchLedger, 'submitOne' | 'silent' | 'discard'>;
+  readonly issuance: Pick<IssuanceLedger, 'stale'>;
+  readonly certificates: Pick<CertificateLedger, 'markRenewalDue'>;
+  readonly crls: Pick<CrlLedger, 'latest'>;
+  readonly principals: { all(): Promise<readonly { readonly id: number; readonly name: string }[]> };
+  readonly outbox: Outbox;
+  readonly leases: Leases;
+  readonly heartbeats: { beat(instance: string, role: string): Promise<void> };
+}
+
+export interface Leases {
+  /** True where `holder` has the lease from now on, for `ttlMs`: it was free, had run out, or is the holder's already. */
+  acquire(name: string, holder: string, ttlMs: number): Promise<boolean>;
+  release(name: string, holder: string): Promise<void>;
+}

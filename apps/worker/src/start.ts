@@ -1,0 +1,80 @@
+import { randomUUID } from 'node:crypto';
+import { NestFactory } from '@nestjs/core';
+import type { Profile } from '@fleetroot/authority';
+import { type Clock, PkiError, type Secret, systemClock } from '@fleetroot/core';
+import { JobProducer, type QueueOptions } from '@fleetroot/queue';
+import { type Logger, nestLogger, type Running } from '@fleetroot/telemetry';
+import { Leadership } from './leadership.ts';
+import type { Ledger } from './ledger.ts';
+import type { Task } from './task.ts';
+import { crlsTask } from './tasks/crls.ts';
+import { heartbeatTask } from './tasks/heartbeat.ts';
+import { ocspSignersTask } from './tasks/ocsp-signers.ts';
+import { relayOutboxTask } from './tasks/relay-outbox.ts';
+import { renewalTask } from './tasks/renewal.ts';
+import { fetchSignerRequests } from './tasks/signer-requests.ts';
+import { silentBatchesTask } from './tasks/silent-batches.ts';
+import { staleChunksTask } from './tasks/stale-chunks.ts';
+import { workerModule } from './worker.module.ts';
+
+export interface WorkerOptions {
+  readonly logger: Logger;
+  readonly store: Ledger & { close(): Promise<void> };
+  readonly queue: QueueOptions;
+  readonly profiles: ReadonlyMap<string, Profile>;
+  readonly statusInternalUrl: string;
+  readonly enrolmentSecret: Secret;
+  readonly staleAfterMs: number;
+  readonly crlRefreshPercent: number;
+  readonly renewalWindowDays: number;
+  readonly scheduleSeconds: number;
+  readonly clock?: Clock;
+}
+
+/** Starts the schedule; the first round of every task has begun on return. The store is closed with it. @throws PkiError */
+export async function startWorker(options: WorkerOptions): Promise<Running> {
+  const { logger, store } = options;
+  const instance = `worker-${randomUUID()}`;
+  const producer = new JobProducer(options.queue, { onError: (error) => logger.warn({ err: error }, 'queue connection') });
+  const closeParts = async (): Promise<void> => {
+    await producer.close();
+    await store.close();
+  };
+  try {
+    const app = await NestFactory.createApplicationContext(
+      workerModule({ tasks: tasksOf(options, producer, instance), leadership: new Leadership(store.leases, instance, logger), logger }),
+      { logger: nestLogger(logger), abortOnError: false },
+    );
+    return {
+      close: async () => {
+        await app.close();
+        await closeParts();
+      },
+    };
+  } catch (error) {
+    await closeParts();
+    throw error;
+  }
+}
+
+function tasksOf(options: WorkerOptions, producer: JobProducer, instance: string): readonly Task[] {
+  const { logger, store } = options;
+  const clock = options.clock ?? systemClock;
+  const everyMs = Math.max(1, options.scheduleSeconds) * 1000;
+  const profile = options.profiles.get('ocsp-signer');
+  if (profile === undefined) throw new PkiError('profile.invalid', 'the folder of profiles has no profile ocsp-signer: without it no certificate can be revoked by OCSP');
+  return [
+    heartbeatTask(store.heartbeats, instance),
+    relayOutboxTask(store.outbox, producer, logger),
+    staleChunksTask(store.issuance, producer, options.staleAfterMs, everyMs, logger),
+    silentBatchesTask(store.batches, everyMs, logger),
+    crlsTask({ authorities: store.authorities, crls: store.crls, producer, clock, logger, refreshPercent: options.crlRefreshPercent, everyMs }),
+    ocspSignersTask({
+      fetch: () => fetchSignerRequests(options.statusInternalUrl, options.enrolmentSecret,
+        (ca) => logger.error({ ca }, 'an OCSP signer request without the right HMAC was refused')),
+      authorities: store.authorities, profiles: store.profiles, batches: store.batches, principals: store.principals,
+      profile, clock, logger, everyMs,
+    }),
+    renewalTask(store.certificates, options.renewalWindowDays, everyMs, clock, logger),
+  ];
+}

@@ -1,0 +1,12 @@
+/** One thing that is done again and again, by one worker however many there are. */
+export interface Task {
+  readonly name: string;
+  readonly everyMs: number;
+  /** A heartbeat is each worker's own; all else is the leader's. */
+  readonly runsOn: 'leader' | 'each';
+  /**
+   * Does what is due now. May be cut off anywhere and done twice at once for a moment (a leader that was frozen):
+   * whatever it does must bear that. `signal` aborts once the lead is lost; look at it between pages.
+   */
+  run(signal: AbortSignal): Promise<void>;
+}
