@@ -1,0 +1,77 @@
+import { type DynamicModule, Module, type Provider } from '@nestjs/common';
+import type { Clock } from '@fleetroot/core';
+import { EcuPace, FirstConnection } from '@fleetroot/fleet';
+import type { Pace } from '@fleetroot/http';
+import { Authorities } from './authorities.ts';
+import { BatchReception } from './batches/batch-reception.ts';
+import { BatchesController } from './batches/batches.controller.ts';
+import { CertificatesController } from './certificates/certificates.controller.ts';
+import { IssuanceOnRequest } from './certificates/issuance-on-request.ts';
+import { DeviceIssuance } from './device/device-issuance.ts';
+import { DeviceController } from './device/device.controller.ts';
+import { OperationalCertificates } from './device/operational-certificate.ts';
+import type { Ledger } from './ledger.ts';
+import { DocsController, DOCUMENT } from './openapi/docs.controller.ts';
+import { OutboxRelay } from './outbox-relay.ts';
+import { ProfileCatalogue } from './profile-catalogue.ts';
+import { AuditController } from './resources/audit.controller.ts';
+import { AuthoritiesController } from './resources/authorities.controller.ts';
+import { PrincipalsController } from './resources/principals.controller.ts';
+import { SuppliersController } from './resources/suppliers.controller.ts';
+import { TruststoresController } from './resources/truststores.controller.ts';
+import { BODY_PACE, CLOCK, CLOSING, LEDGER } from './tokens.ts';
+
+/** What both listeners are made of; made once, outside Nest. */
+export interface ApiParts {
+  readonly ledger: Ledger;
+  readonly clock: Clock;
+  /** Aborts when the process closes. */
+  readonly closing: AbortSignal;
+  /** Of a batch that is sent as a stream. */
+  readonly bodyPace: Pace;
+  readonly profiles: ProfileCatalogue;
+  readonly authorities: Authorities;
+  readonly relay: OutboxRelay;
+  readonly reception: BatchReception;
+  readonly issuance: IssuanceOnRequest;
+  readonly firstConnection: FirstConnection;
+  readonly operational: OperationalCertificates;
+  readonly deviceIssuance: DeviceIssuance;
+  readonly pace: EcuPace;
+  /** The OpenAPI document; called when the routes are known. */
+  readonly document: () => object;
+}
+
+@Module({})
+class ApiModule {}
+
+@Module({})
+class DeviceModule {}
+
+/** The REST API. `observation`: health and metrics. */
+export function apiModule(parts: ApiParts, observation: readonly DynamicModule[]): DynamicModule {
+  return {
+    module: ApiModule,
+    imports: [...observation],
+    controllers: [
+      BatchesController, CertificatesController, TruststoresController, AuthoritiesController, SuppliersController,
+      PrincipalsController, AuditController, DocsController,
+    ],
+    providers: provided(parts),
+  };
+}
+
+/** What ECUs call by mutual TLS. */
+export function deviceModule(parts: ApiParts): DynamicModule {
+  return { module: DeviceModule, controllers: [DeviceController], providers: provided(parts) };
+}
+
+function provided(parts: ApiParts): Provider[] {
+  const tokens: [unknown, unknown][] = [
+    [LEDGER, parts.ledger], [CLOCK, parts.clock], [CLOSING, parts.closing], [BODY_PACE, parts.bodyPace], [DOCUMENT, parts.document],
+    [ProfileCatalogue, parts.profiles], [Authorities, parts.authorities], [OutboxRelay, parts.relay],
+    [BatchReception, parts.reception], [IssuanceOnRequest, parts.issuance], [FirstConnection, parts.firstConnection],
+    [OperationalCertificates, parts.operational], [DeviceIssuance, parts.deviceIssuance], [EcuPace, parts.pace],
+  ];
+  return tokens.map(([provide, useValue]) => ({ provide, useValue }) as Provider);
+}

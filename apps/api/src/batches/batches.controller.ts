@@ -1,0 +1,154 @@
+import type { Readable } from 'node:stream';
+import { Body, Controller, Get, Headers, Inject, Param, Post, Query, Req, Res } from '@nestjs/common';
+import { PkiError } from '@fleetroot/core';
+import { Caller, type HttpPrincipal, Limits, type Pace, pacedBody, ZodPipe } from '@fleetroot/http';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import { idempotencyKey } from '../idempotency-key.ts';
+import type { Ledger } from '../ledger.ts';
+import { NDJSON, ndjsonStream } from '../ndjson.ts';
+import { Operation } from '../openapi/operation.ts';
+import { ProfileCatalogue } from '../profile-catalogue.ts';
+import { Roles } from '../roles.ts';
+import { inScope } from '../scope.ts';
+import { BODY_PACE, CLOSING, LEDGER } from '../tokens.ts';
+import { batchBody, batchSchema } from './batch-body.ts';
+import { BatchReception, type Received } from './batch-reception.ts';
+import { progressEvents } from './progress-events.ts';
+import { resultLines } from './result-lines.ts';
+
+/** A batch sent as one JSON text is held in memory; a longer one goes as NDJSON. */
+const JSON_LIMIT = 16 * 1024 * 1024;
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+const itemSchema = z.strictObject({
+  ecuSerial: z.string().optional(),
+  vin: z.string().optional(),
+  partNumber: z.string().optional(),
+  csr: z.string().meta({ description: 'PKCS#10 request, PEM or base64 of the DER' }),
+}).meta({ id: 'Item' });
+
+const submitQuery = z.strictObject({ profile: z.string().max(64).optional() });
+/** Its items are checked one by one, as the lines of NDJSON are. */
+const submitBody = z.strictObject({ profile: z.string().max(64).optional(), items: z.array(z.unknown()) });
+
+const resultsQuery = z.strictObject({
+  from: z.coerce.number().int().min(0).max(2 ** 31 - 1).default(0).meta({ description: 'the first ordinal wanted: to go on after an interruption' }),
+  format: z.enum(['der', 'pem']).default('der').meta({ description: 'the certificate as base64 of the DER, or as PEM' }),
+});
+
+const resultSchema = z.union([
+  z.object({ ordinal: z.int(), ecuSerial: z.string().optional(), outcome: z.literal('issued'), serial: z.string(), certificate: z.string() }),
+  z.object({ ordinal: z.int(), outcome: z.literal('failed'), code: z.string(), detail: z.string() }),
+]).meta({ id: 'Result', description: 'one line' });
+
+@Controller('v1/batches')
+@Roles('line', 'admin')
+export class BatchesController {
+  readonly #ledger: Ledger;
+  readonly #reception: BatchReception;
+  readonly #profiles: ProfileCatalogue;
+  readonly #closing: AbortSignal;
+  readonly #pace: Pace;
+
+  constructor(
+    @Inject(LEDGER) ledger: Ledger, @Inject(BatchReception) reception: BatchReception,
+    @Inject(ProfileCatalogue) profiles: ProfileCatalogue, @Inject(CLOSING) closing: AbortSignal, @Inject(BODY_PACE) pace: Pace,
+  ) {
+    this.#ledger = ledger;
+    this.#reception = reception;
+    this.#profiles = profiles;
+    this.#closing = closing;
+    this.#pace = pace;
+  }
+
+  @Post()
+  @Limits({ streaming: true, rawBody: true, bodyLimit: JSON_LIMIT })
+  @Operation({
+    tag: 'Batches', summary: 'Submits requests, to be issued in the background',
+    description: 'All of the body is taken, or nothing. An item at fault becomes a failed result; a line that has not the form refuses the batch.',
+    query: submitQuery,
+    headers: { 'Idempotency-Key': { description: 'A new one for each batch. The same key with the same body finds the same batch.', required: true } },
+    body: {
+      [NDJSON]: itemSchema,
+      'application/json': z.strictObject({ profile: z.string().optional(), items: z.array(itemSchema) }).meta({ id: 'NewBatch' }),
+    },
+    responses: {
+      202: { description: 'Accepted', content: { 'application/json': batchSchema }, headers: { Location: 'The batch' } },
+      200: { description: 'This Idempotency-Key had submitted it before', content: { 'application/json': batchSchema }, headers: { Location: 'The batch' } },
+    },
+  })
+  async submit(
+    @Caller() principal: HttpPrincipal, @Headers('idempotency-key') key: string | undefined,
+    @Query(new ZodPipe(submitQuery, 'http.query-invalid')) query: z.output<typeof submitQuery>,
+    @Body() body: unknown, @Req() request: FastifyRequest, @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<z.infer<typeof batchSchema>> {
+    const { batch, created } = await this.#receive(principal, key, query.profile, body, request);
+    void reply.code(created ? 202 : 200).header('location', `/v1/batches/${batch.id}`);
+    return batchBody(batch);
+  }
+
+  async #receive(principal: HttpPrincipal, key: string | undefined, inQuery: string | undefined, body: unknown, request: FastifyRequest): Promise<Received> {
+    const submission = (name: string | undefined) => ({
+      principal, idempotencyKey: idempotencyKey(key), profile: this.#profiles.forRequester(profileName(name), principal.roles),
+    });
+    if (request.rawBody === undefined) {
+      if (body === undefined) throw new PkiError('http.media-type', `send the batch as ${NDJSON} or application/json`);
+      return this.#reception.receiveLines(submission(inQuery), pacedBody(body as Readable, this.#pace));
+    }
+    const { profile, items } = new ZodPipe(submitBody).transform(body);
+    return this.#reception.receiveItems(submission(profile ?? inQuery), items, request.rawBody);
+  }
+
+  @Get(':id') @Roles('line', 'admin', 'auditor')
+  @Operation({
+    tag: 'Batches', summary: 'How far a batch is',
+    responses: { 200: { description: 'The batch', content: { 'application/json': batchSchema } } },
+  })
+  async progress(@Caller() principal: HttpPrincipal, @Param('id') id: string): Promise<z.infer<typeof batchSchema>> {
+    return batchBody(await this.#batch(id, principal));
+  }
+
+  @Get(':id/certificates') @Roles('line', 'admin', 'auditor')
+  @Limits({ streaming: true })
+  @Operation({
+    tag: 'Batches', summary: 'The results, in the order of the requests, while the batch runs',
+    query: resultsQuery,
+    responses: { 200: { description: 'One result a line', content: { [NDJSON]: resultSchema } } },
+  })
+  async certificates(
+    @Caller() principal: HttpPrincipal, @Param('id') id: string,
+    @Query(new ZodPipe(resultsQuery, 'http.query-invalid')) query: z.output<typeof resultsQuery>, @Res() reply: FastifyReply,
+  ): Promise<void> {
+    await this.#batch(id, principal);
+    const stream = ndjsonStream((signal) => resultLines(this.#ledger.batches.results(id, query.from, signal), query.format), this.#closing);
+    void reply.type(NDJSON).send(stream);
+    // The first result may be a while away: its reader should know by now that it will come.
+    reply.raw.flushHeaders();
+  }
+
+  @Get(':id/events') @Roles('line', 'admin', 'auditor')
+  @Limits({ streaming: true })
+  @Operation({
+    tag: 'Batches', summary: 'Progress as server-sent events',
+    description: 'Events `progress`, and `done` at the end; their data is a Batch.',
+    responses: { 200: { description: 'Events', content: { 'text/event-stream': 'text' } } },
+  })
+  async events(@Caller() principal: HttpPrincipal, @Param('id') id: string, @Res() reply: FastifyReply): Promise<void> {
+    await this.#batch(id, principal);
+    const stream = ndjsonStream((signal) => progressEvents(() => this.#ledger.batches.progress(id), signal), this.#closing);
+    void reply.type('text/event-stream').header('cache-control', 'no-store').header('x-accel-buffering', 'no').send(stream);
+    reply.raw.flushHeaders();
+  }
+
+  async #batch(id: string, principal: HttpPrincipal) {
+    if (!UUID.test(id)) throw new PkiError('batch.not-found');
+    return inScope(await this.#ledger.batches.progress(id), principal);
+  }
+}
+
+function profileName(name: string | undefined): string {
+  if (name === undefined) throw new PkiError('http.query-invalid', 'name the profile: ?profile=ecu-client', { data: { field: 'profile' } });
+  return name;
+}

@@ -1,0 +1,68 @@
+import type { BatchLedger, FailedItem, Profile, RequestItem } from '@fleetroot/authority';
+import { PkiError } from '@fleetroot/core';
+import { itemOrFailure, type SentItem } from './item.ts';
+
+/**
+ * Fills the chunks of one open batch. While one chunk is written the next is read, and no further: memory holds two
+ * chunks, however long the batch.
+ */
+export class Intake {
+  readonly #batches: BatchLedger;
+  readonly #batchId: string;
+  readonly #profile: Profile;
+  readonly #limits: { readonly chunkItems: number; readonly maxItems: number };
+  #items: RequestItem[] = [];
+  #failures: FailedItem[] = [];
+  #count = 0;
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(batches: BatchLedger, batchId: string, profile: Profile, limits: { chunkItems: number; maxItems: number }) {
+    this.#batches = batches;
+    this.#batchId = batchId;
+    this.#profile = profile;
+    this.#limits = limits;
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  /** A chunk is full: `write` it before the next `add`. */
+  get full(): boolean {
+    return this.#items.length + this.#failures.length >= this.#limits.chunkItems;
+  }
+
+  /** @throws PkiError `batch.too-many-items` */
+  add(sent: SentItem): void {
+    const { maxItems } = this.#limits;
+    if (this.#count >= maxItems) {
+      throw new PkiError('batch.too-many-items', `a batch has at most ${maxItems} items: send the rest as another batch`, { data: { limit: maxItems } });
+    }
+    const result = itemOrFailure(sent, this.#count, this.#profile);
+    if ('item' in result) this.#items.push(result.item);
+    else this.#failures.push(result.failure);
+    this.#count++;
+  }
+
+  /** Hands the chunk over; resolves when the one before it is durable. Throws what its append threw. */
+  async write(): Promise<void> {
+    await this.#writing;
+    if (this.#items.length + this.#failures.length === 0) return;
+    this.#writing = this.#batches.append(this.#batchId, this.#items, this.#failures);
+    // It is awaited by the next write, or by `settle`; until then its failure is nobody's fault.
+    this.#writing.catch(() => undefined);
+    this.#items = [];
+    this.#failures = [];
+  }
+
+  /** Writes what is left; resolves when all of it is durable. */
+  async finish(): Promise<void> {
+    await this.write();
+    await this.#writing;
+  }
+
+  /** Resolves when nothing is being written any more, however that went. */
+  async settle(): Promise<void> {
+    await this.#writing.catch(() => undefined);
+  }
+}

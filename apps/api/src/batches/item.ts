@@ -1,0 +1,78 @@
+import { checkRequestAgainstProfile, type FailedItem, type Profile, type RequestItem } from '@fleetroot/authority';
+import { ecuSerial, isPkiError, partNumber, PkiError, vin } from '@fleetroot/core';
+import { readRequest } from '@fleetroot/x509';
+
+/** A request as it was sent: the form is checked, the contents are not. */
+export interface SentItem {
+  readonly ecuSerial?: string;
+  readonly vin?: string;
+  readonly partNumber?: string;
+  /** PEM, or base64 of the DER. */
+  readonly csr: string;
+}
+
+const FIELDS = ['ecuSerial', 'vin', 'partNumber', 'csr'] as const;
+
+/**
+ * The form of one item. Written by hand since it runs for each line of a batch.
+ * @param where `line 7`, `item 3`: names the culprit to the sender
+ * @throws PkiError `batch.line-invalid`
+ */
+export function sentItem(value: unknown, where: string, data: Readonly<Record<string, number>>): SentItem {
+  const refuse = (what: string): never => {
+    throw new PkiError('batch.line-invalid', `${where} ${what}`, { data });
+  };
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return refuse('is not a JSON object');
+  for (const key of Object.keys(value)) {
+    if (!(FIELDS as readonly string[]).includes(key)) refuse(`has a field that is none of ${FIELDS.join(', ')}`);
+  }
+  const fields = value as Record<(typeof FIELDS)[number], unknown>;
+  for (const field of FIELDS) {
+    const given = fields[field];
+    if (given !== undefined && typeof given !== 'string') refuse(`has a ${field} that is not a string`);
+  }
+  if (fields.csr === undefined) refuse('has no csr');
+  return fields as SentItem;
+}
+
+/** @throws PkiError `batch.line-invalid` */
+export function sentItemOfLine(line: Buffer, number: number): SentItem {
+  let value: unknown;
+  try {
+    value = JSON.parse(line.toString('utf8'));
+  } catch {
+    // The parser's message quotes the line.
+    throw new PkiError('batch.line-invalid', `line ${number} is not JSON`, { data: { line: number } });
+  }
+  return sentItem(value, `line ${number}`, { line: number });
+}
+
+/**
+ * The item as the ledger takes it, its request read and allowed by the profile. Whether the request is signed by its key
+ * is left to the issuer.
+ * @throws PkiError `ecu.serial-invalid`, `ecu.part-number-invalid`, `vin.invalid`, `request.*`, `profile.field-missing`
+ */
+export function checkedItem(sent: SentItem, ordinal: number, profile: Profile): RequestItem {
+  const facts = {
+    ...(sent.ecuSerial === undefined ? {} : { ecuSerial: ecuSerial(sent.ecuSerial) }),
+    ...(sent.partNumber === undefined ? {} : { partNumber: partNumber(sent.partNumber) }),
+    ...(sent.vin === undefined ? {} : { vin: vin(sent.vin) }),
+  };
+  // The serial and the part number are kept and logged in clear, which a VIN must not be.
+  if (facts.vin !== undefined && ([facts.ecuSerial, facts.partNumber] as (string | undefined)[]).includes(facts.vin)) {
+    throw new PkiError('ecu.serial-invalid', 'the VIN stands in the place of the ECU serial or the part number');
+  }
+  const request = readRequest(sent.csr);
+  checkRequestAgainstProfile(profile, facts, request);
+  return { ordinal, ...facts, csr: request.der };
+}
+
+/** As `checkedItem`, with the item's own fault as a failure. */
+export function itemOrFailure(sent: SentItem, ordinal: number, profile: Profile): { item: RequestItem } | { failure: FailedItem } {
+  try {
+    return { item: checkedItem(sent, ordinal, profile) };
+  } catch (error) {
+    if (!isPkiError(error)) throw error;
+    return { failure: { ordinal, code: error.code, detail: error.message } };
+  }
+}

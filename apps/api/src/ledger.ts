@@ -1,0 +1,26 @@
+import type { PrincipalLedger } from '@fleetroot/access';
+import type { AuditLog } from '@fleetroot/audit';
+import type {
+  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, ProfileLedger, RevocationLedger,
+} from '@fleetroot/authority';
+import type { RegistrationLedger, SupplierLedger } from '@fleetroot/fleet';
+import type { Outbox } from '@fleetroot/queue';
+import type { TruststoreLedger } from '@fleetroot/trust';
+
+/** What the api needs of the store. */
+export interface Ledger {
+  readonly authorities: AuthorityLedger;
+  readonly profiles: ProfileLedger;
+  readonly batches: BatchLedger;
+  readonly certificates: CertificateLedger;
+  readonly revocations: RevocationLedger;
+  readonly crls: Pick<CrlLedger, 'latest'>;
+  readonly truststores: TruststoreLedger;
+  readonly suppliers: SupplierLedger;
+  readonly registrations: RegistrationLedger;
+  readonly principals: PrincipalLedger;
+  readonly audit: AuditLog;
+  readonly outbox: Outbox;
+  readonly heartbeats: { lastHeard(role: string): Promise<Date | undefined> };
+  ping(): Promise<void>;
+}

@@ -1,0 +1,92 @@
+import { Controller, Get, Headers, Inject, Param, Res } from '@nestjs/common';
+import { type Clock, PkiError, toHex } from '@fleetroot/core';
+import { crlBundle, entityTag, matchesEntityTag, type TruststoreVersion } from '@fleetroot/trust';
+import type { FastifyReply } from 'fastify';
+import { z } from 'zod';
+import { Authorities } from '../authorities.ts';
+import type { Ledger } from '../ledger.ts';
+import { Operation } from '../openapi/operation.ts';
+import { Roles } from '../roles.ts';
+import { CLOCK, LEDGER } from '../tokens.ts';
+
+const PEM = 'application/x-pem-file';
+/** As the status app names them in URLs. */
+const NAME = /^[a-z0-9][a-z0-9-]{0,63}$/;
+
+const truststoreSchema = z.object({
+  name: z.string(), version: z.int().positive(), cas: z.array(z.string()).meta({ description: 'names' }),
+  sha256: z.string().meta({ description: 'of the PEM' }), createdAt: z.iso.datetime(),
+}).meta({ id: 'Truststore' });
+
+@Controller('v1/truststores')
+@Roles('gateway', 'admin', 'security', 'auditor')
+export class TruststoresController {
+  readonly #ledger: Ledger;
+  readonly #authorities: Authorities;
+  readonly #clock: Clock;
+
+  constructor(@Inject(LEDGER) ledger: Ledger, @Inject(Authorities) authorities: Authorities, @Inject(CLOCK) clock: Clock) {
+    this.#ledger = ledger;
+    this.#authorities = authorities;
+    this.#clock = clock;
+  }
+
+  @Get()
+  @Operation({
+    tag: 'Truststores', summary: 'The truststores, each as it is now',
+    responses: { 200: { description: 'All of them', content: { 'application/json': z.object({ items: z.array(truststoreSchema) }) } } },
+  })
+  async all(): Promise<{ items: z.infer<typeof truststoreSchema>[] }> {
+    const { truststores } = this.#ledger;
+    const names = new Map((await this.#authorities.all()).map((ca) => [ca.id, ca.name as string]));
+    const versions = await Promise.all((await truststores.names()).map((name) => truststores.current(name)));
+    return { items: versions.map((version) => truststoreBody(version, names)) };
+  }
+
+  @Get(':name')
+  @Operation({
+    tag: 'Truststores', summary: 'CA certificates, roots first',
+    headers: { 'If-None-Match': { description: 'the ETag of an earlier answer: 304 where nothing has changed', required: false } },
+    responses: {
+      200: { description: 'PEM', content: { [PEM]: 'text' }, headers: { ETag: 'Changes exactly when the octets do' } },
+      304: { description: 'Not modified' },
+    },
+  })
+  async certificates(@Param('name') name: string, @Headers('if-none-match') known: string | undefined, @Res() reply: FastifyReply): Promise<void> {
+    sendTagged(reply, (await this.#current(name)).pem, known);
+  }
+
+  @Get(':name/crls')
+  @Operation({
+    tag: 'Truststores', summary: 'A valid CRL of every CA in it',
+    description: '503 truststore.incomplete where a CA has none now: a gateway that lacked it would let nobody in.',
+    headers: { 'If-None-Match': { description: 'the ETag of an earlier answer: 304 where nothing has changed', required: false } },
+    responses: {
+      200: { description: 'PEM', content: { [PEM]: 'text' }, headers: { ETag: 'Changes exactly when the octets do' } },
+      304: { description: 'Not modified' },
+    },
+  })
+  async crls(@Param('name') name: string, @Headers('if-none-match') known: string | undefined, @Res() reply: FastifyReply): Promise<void> {
+    const { caIds } = await this.#current(name);
+    const cas = (await this.#authorities.all()).filter(({ id }) => caIds.includes(id));
+    const crls = await Promise.all(cas.map(({ id }) => this.#ledger.crls.latest(id)));
+    const ders = crls.flatMap((crl) => (crl === undefined ? [] : [crl.der]));
+    sendTagged(reply, crlBundle(cas, ders, this.#clock.now()), known);
+  }
+
+  #current(name: string): Promise<TruststoreVersion> {
+    if (!NAME.test(name)) throw new PkiError('truststore.not-found');
+    return this.#ledger.truststores.current(name);
+  }
+}
+
+function sendTagged(reply: FastifyReply, pem: string, known: string | undefined): void {
+  const tag = entityTag(pem);
+  void reply.header('etag', tag).header('cache-control', 'no-cache');
+  if (matchesEntityTag(known, tag)) void reply.code(304).send();
+  else void reply.type(PEM).send(pem);
+}
+
+function truststoreBody({ truststore, version, caIds, sha256, createdAt }: TruststoreVersion, names: ReadonlyMap<number, string>): z.infer<typeof truststoreSchema> {
+  return { name: truststore, version, cas: caIds.map((id) => names.get(id) ?? String(id)), sha256: toHex(sha256), createdAt: createdAt.toISOString() };
+}

@@ -1,0 +1,128 @@
+import { principalOfToken, type Role } from '@fleetroot/access';
+import { readProfileFolder } from '@fleetroot/authority';
+import type { Config } from '@fleetroot/config';
+import { LedgerKey, PkiError, systemClock } from '@fleetroot/core';
+import { EcuPace, FirstConnection, Refusals } from '@fleetroot/fleet';
+import { type AppRoute, createHttpApp, healthModule, type HttpAppOptions, listen, metricsModule, type Pace } from '@fleetroot/http';
+import { JobProducer, type QueueOptions } from '@fleetroot/queue';
+import { openStore } from '@fleetroot/store';
+import { type Logger, Metrics } from '@fleetroot/telemetry';
+import { apiModule, type ApiParts, deviceModule } from './api-module.ts';
+import { Authorities } from './authorities.ts';
+import { BatchReception } from './batches/batch-reception.ts';
+import { IssuanceOnRequest } from './certificates/issuance-on-request.ts';
+import { DeviceIssuance } from './device/device-issuance.ts';
+import { DeviceListener, deviceTls } from './device/device-listener.ts';
+import { OperationalCertificates } from './device/operational-certificate.ts';
+import { TlsIdentityKeeper } from './device/tls-identity.ts';
+import type { Ledger } from './ledger.ts';
+import { openApiDocument } from './openapi/document.ts';
+import { OutboxRelay } from './outbox-relay.ts';
+import { ProfileCatalogue } from './profile-catalogue.ts';
+import { readinessChecks } from './readiness.ts';
+import { systemPrincipal } from './system-principal.ts';
+
+export const apiSettings = [
+  'databaseUrl', 'databasePool', 'ledgerKey', 'queueBackend', 'redisUrl', 'apiListen', 'deviceListen', 'deviceHost',
+  'deviceTlsDir', 'statusPublicUrl', 'issuingCa', 'profilesDir', 'chunkItems', 'maxBatchItems', 'issueTimeoutMs', 'logLevel',
+] as const;
+
+export type ApiConfig = Config<(typeof apiSettings)[number]>;
+
+export interface RunningApi {
+  readonly port: number;
+  /** undefined until the device listener has a certificate. */
+  devicePort(): number | undefined;
+  close(): Promise<void>;
+}
+
+const VERSION = '0.1.0';
+const BODY_LIMIT = 256 * 1024;
+const METRICS_ROLES: readonly Role[] = ['auditor', 'admin'];
+
+export interface ApiLimits {
+  /** What a request may take beyond the wait for a certificate: the ledger's part, and a slow client's; milliseconds. */
+  readonly marginMs: number;
+  /** Of a batch that is sent as a stream. */
+  readonly bodyPace: Pace;
+}
+
+const defaultLimits: ApiLimits = { marginMs: 15_000, bodyPace: { graceMs: 15_000, octetsPerSecond: 1024 } };
+
+/** Starts the REST API, and the device listener as soon as our CA has issued its certificate. */
+export async function startApi(config: ApiConfig, logger: Logger, given: Partial<ApiLimits> = {}): Promise<RunningApi> {
+  const limits = { ...defaultLimits, ...given };
+  const clock = systemClock;
+  const profileFiles = readProfileFolder(config.profilesDir, { statusUrl: config.statusPublicUrl });
+  const store = await openStore({ databaseUrl: config.databaseUrl, ledgerKey: new LedgerKey(config.ledgerKey), pool: config.databasePool });
+  const producer = new JobProducer(queueOptions(config), { onError: (error) => logger.warn({ err: error }, 'the queue reports a fault') });
+  const closing = new AbortController();
+  try {
+    const ledger: Ledger = store;
+    const profiles = await ProfileCatalogue.record(profileFiles, ledger.profiles);
+    const principal = await systemPrincipal(ledger.principals, 'api', clock);
+    const authorities = new Authorities(ledger.authorities, config.issuingCa);
+    const issuingCa = async () => (await authorities.issuing()).id;
+    const relay = new OutboxRelay(ledger.outbox, producer, logger);
+    const issuance = new IssuanceOnRequest({ batches: ledger.batches, relay, clock, issuingCa, timeoutMs: config.issueTimeoutMs, closing: closing.signal });
+    const refusals = new Refusals(ledger.registrations);
+    const pace = new EcuPace();
+    const routes: { api: AppRoute[]; device: AppRoute[] } = { api: [], device: [] };
+    let document: object | undefined;
+    const parts: ApiParts = {
+      ledger, clock, closing: closing.signal, bodyPace: limits.bodyPace, profiles, authorities, relay, issuance,
+      reception: new BatchReception({ batches: ledger.batches, relay, clock, logger, issuingCa, chunkItems: config.chunkItems, maxItems: config.maxBatchItems }),
+      firstConnection: new FirstConnection({ suppliers: ledger.suppliers, registrations: ledger.registrations, refusals, pace, clock }),
+      operational: new OperationalCertificates({ authorities: () => authorities.all(), certificates: ledger.certificates, refusals, clock }),
+      deviceIssuance: new DeviceIssuance(issuance, principal), pace,
+      document: () => (document ??= openApiDocument([{ routes: routes.api }, { routes: routes.device, url: `https://${config.deviceHost}:${config.deviceListen.port}` }], VERSION)),
+    };
+    const metrics = new Metrics('api');
+    const options = httpOptions(config, logger, metrics, limits);
+
+    const deviceApp = await createHttpApp(deviceModule(parts), {
+      ...options, https: deviceTls, challenge: 'TLS realm="fleetroot devices"', onRoute: (route) => routes.device.push(route),
+    });
+    const keeper = new TlsIdentityKeeper({ folder: config.deviceTlsDir, host: config.deviceHost, issuance, authorities, profiles, principal, clock });
+    const device = new DeviceListener(deviceApp, keeper, config.deviceListen, logger);
+    const observation = [
+      healthModule({ role: 'api', checks: readinessChecks({ ledger, producer, authorities, clock, device }) }), metricsModule(metrics, METRICS_ROLES),
+    ];
+    const app = await createHttpApp(apiModule(parts, observation), {
+      ...options, authenticate: (token) => principalOfToken(token, ledger.principals, clock.now()), onRoute: (route) => routes.api.push(route),
+    });
+    const port = await listen(app, config.apiListen, 'FLEETROOT_API_LISTEN');
+    device.start();
+    return {
+      port,
+      devicePort: () => device.port,
+      close: async () => {
+        closing.abort();
+        await Promise.all([app.close(), device.close()]);
+        await relay.close();
+        await producer.close();
+        await store.close();
+      },
+    };
+  } catch (error) {
+    await Promise.allSettled([producer.close(), store.close()]);
+    throw error;
+  }
+}
+
+function queueOptions({ queueBackend, databaseUrl, redisUrl }: ApiConfig): QueueOptions {
+  if (queueBackend === 'postgres') return { kind: 'postgres', databaseUrl };
+  if (redisUrl === undefined) throw new PkiError('config.invalid', 'FLEETROOT_QUEUE is redis, and FLEETROOT_REDIS_URL_FILE is not set');
+  return { kind: 'redis', url: redisUrl };
+}
+
+function httpOptions(config: ApiConfig, logger: Logger, metrics: Metrics, { marginMs }: ApiLimits): HttpAppOptions {
+  const seconds = metrics.histogram({
+    name: 'fleetroot_http_request_seconds', help: 'Requests by route and status, from first octet to last',
+    labels: ['method', 'route', 'status'], buckets: [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60],
+  });
+  return {
+    logger, bodyLimit: BODY_LIMIT, requestTimeoutMs: config.issueTimeoutMs + marginMs,
+    onOutcome: ({ method, route, status, seconds: taken }) => seconds.observe({ method, route, status: String(status) }, taken),
+  };
+}
