@@ -1,1 +1,50 @@
-export {};
+import { isPkiError } from '@fleetroot/core';
+import { Command, CommanderError } from 'commander';
+import { auditCommand } from './audit/command.ts';
+import { caCommand } from './ca/command.ts';
+import { addCeremonyCommands } from './ceremony/commands.ts';
+import { version } from './checkout.ts';
+import { exitStatus } from './exit-status.ts';
+import { tokenCommand } from './token/command.ts';
+import { init } from './up/init.ts';
+import { initCommand, upCommand } from './up/options.ts';
+import { up } from './up/up.ts';
+
+const program = new Command('fleetroot')
+  .description('PKI and certificate lifecycle platform that a vehicle maker runs itself')
+  .version(version())
+  .exitOverride()
+  .addCommand(upCommand(async (options) => {
+    // Whatever still waits for something (a socket, a timer) must not keep a stopped installation alive.
+    process.exit(await up(options));
+  }))
+  .addCommand(initCommand(async (options) => {
+    process.exitCode = await init(options);
+  }))
+  .addCommand(caCommand())
+  .addCommand(tokenCommand())
+  .addCommand(auditCommand());
+addCeremonyCommands(program);
+inheritExitOverride(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.exitCode = statusOf(error);
+}
+
+function statusOf(error: unknown): number {
+  // Commander has said what is wrong with the command line; help and version are no faults.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exitStatus.ok : exitStatus.usage;
+  const message = error instanceof Error ? error.message : String(error);
+  process.stderr.write(`fleetroot: ${message.replaceAll(/\s+/g, ' ')}\n`);
+  return isPkiError(error) && error.code === 'config.invalid' ? exitStatus.usage : exitStatus.failed;
+}
+
+/** Commands that were made elsewhere do not take the override over by themselves. */
+function inheritExitOverride(command: Command): void {
+  for (const child of command.commands) {
+    child.exitOverride();
+    inheritExitOverride(child);
+  }
+}

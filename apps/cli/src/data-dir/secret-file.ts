@@ -1,0 +1,39 @@
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, unlinkSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+
+/** Writes a secret to a file of mode 0600: whole or not at all, and durable on return. */
+export function writeSecret(path: string, value: string): void {
+  const fresh = `${path}.${process.pid}.new`;
+  const file = openSync(fresh, 'w', 0o600);
+  try {
+    writeSync(file, `${value}\n`);
+    fsyncSync(file);
+  } catch (error) {
+    unlinkSync(fresh);
+    throw error;
+  } finally {
+    closeSync(file);
+  }
+  renameSync(fresh, path);
+  const folder = openSync(dirname(path), 'r');
+  fsyncSync(folder);
+  closeSync(folder);
+}
+
+export function readSecret(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8').trim();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** The secret in the file, made by `make` where there is none. The caller holds the data folder's lock. */
+export function ensureSecret(path: string, make: () => string): string {
+  const known = readSecret(path);
+  if (known !== undefined && known !== '') return known;
+  const made = make();
+  writeSecret(path, made);
+  return made;
+}

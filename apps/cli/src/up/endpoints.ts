@@ -1,0 +1,14 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { DataDir } from '../data-dir/layout.ts';
+
+/** Where a running installation is found; kept in the data folder for programs that look for it. */
+export interface Endpoints {
+  readonly api: string;
+  readonly device: string;
+  readonly status: string;
+}
+
+export function writeEndpoints(dir: DataDir, endpoints: Endpoints): void {
+  writeFileSync(join(dir.path, 'endpoints.json'), `${JSON.stringify(endpoints, null, 2)}\n`);
+}
