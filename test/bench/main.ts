@@ -1,0 +1,28 @@
+// npm run bench [batch|single] -- [--items N] [--issuers P] [--rate R] [--seconds S]
+import { availableParallelism } from 'node:os';
+import { parseArgs } from 'node:util';
+import { benchBatch } from './batch.ts';
+import { benchSingle } from './single.ts';
+
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: {
+    items: { type: 'string', default: '20000' },
+    issuers: { type: 'string', default: String(availableParallelism()) },
+    rate: { type: 'string', default: '50' },
+    seconds: { type: 'string', default: '20' },
+  },
+});
+const benches: Record<string, () => Promise<void>> = {
+  batch: () => benchBatch(Number(values.items), Number(values.issuers)),
+  single: () => benchSingle(Number(values.rate), Number(values.seconds)),
+};
+const chosen = positionals.length > 0 ? positionals : Object.keys(benches);
+for (const name of chosen) {
+  const bench = benches[name];
+  if (bench === undefined) {
+    console.error(`There is no bench ${name}. There are: ${Object.keys(benches).join(', ')}.`);
+    process.exit(2);
+  }
+  await bench();
+}

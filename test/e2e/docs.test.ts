@@ -1,0 +1,31 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type Product, startProduct } from '../support/product.ts';
+
+// What the documents tell a reader to type is typed here: the blocks after `<!-- run -->`, in order, in one shell.
+let product: Product;
+let folder: string;
+
+beforeAll(async () => {
+  product = await startProduct();
+  folder = mkdtempSync(join(tmpdir(), 'fleetroot-docs-'));
+}, 300_000);
+
+afterAll(async () => {
+  await product?.stop();
+  if (folder) rmSync(folder, { recursive: true, force: true });
+});
+
+test.each(['getting-started.md', 'api.md'])('the commands of docs/%s run', (page) => {
+  const text = readFileSync(new URL(`../../docs/${page}`, import.meta.url), 'utf8');
+  const blocks = [...text.matchAll(/<!-- run -->\n```sh\n([\s\S]*?)```/g)].map((match) => match[1] ?? '');
+  expect(blocks.length).toBeGreaterThan(1);
+  const run = spawnSync('bash', ['-euc', blocks.join('\n')], {
+    cwd: folder, encoding: 'utf8', timeout: 120_000,
+    env: { ...process.env, API: product.api, STATUS: product.status, DATA: product.dataDir },
+  });
+  expect(run.status, `${run.stdout}\n${run.stderr}`).toBe(0);
+});

@@ -1,0 +1,299 @@
+import { Client } from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { verifyChain } from '@fleetroot/audit';
+import type { ClaimedChunk } from '@fleetroot/authority';
+import { PkiError, type Secret } from '@fleetroot/core';
+import { openStore } from '@fleetroot/store';
+import {
+  acceptedBatch, day, event, intentFor, issueChunk, issuedFor, openTestLedger, requests, selfSigned, type TestLedger,
+} from '../support/ledger.ts';
+
+let ledger: TestLedger;
+let client: Client;
+beforeAll(async () => {
+  ledger = await openTestLedger();
+  client = new Client({ connectionString: ledger.postgres.databaseUrl.reveal() });
+  await client.connect();
+});
+afterAll(async () => {
+  await client.end();
+  await ledger.close();
+});
+
+const code = (error: unknown): string => (error instanceof PkiError ? error.code : String(error));
+const sql = async <Row extends object>(text: string, values: unknown[] = []): Promise<Row[]> => (await client.query<Row>(text, values)).rows;
+const issuedEvent = event('chunk.issued', 'batch:test');
+
+async function claimNew(size: number): Promise<ClaimedChunk> {
+  const { chunkIds: [id] } = await acceptedBatch(ledger, [size]);
+  const chunk = await ledger.store.issuance.claim(id!, 30_000);
+  if (chunk === undefined) throw new Error('held');
+  return chunk;
+}
+
+const goStale = (chunk: ClaimedChunk) => sql(`UPDATE chunk SET claimed_at = now() - interval '1 hour' WHERE id = $1`, [chunk.chunkId]);
+const burned = async (serials: readonly Uint8Array[]) => (await sql('SELECT FROM burned_serial WHERE serial = ANY($1::bytea[])', [serials])).length;
+
+describe('a claim', () => {
+  it('gives the requests to one of twenty issuers (I21)', async () => {
+    const { chunkIds: [id] } = await acceptedBatch(ledger, [5]);
+    const claims = await Promise.all(Array.from({ length: 20 }, () => ledger.store.issuance.claim(id!, 30_000)));
+    const won = claims.filter((claim) => claim !== undefined);
+    expect(won).toHaveLength(1);
+    expect(won[0]).toMatchObject({ fence: 1, first: 0, items: 5, caId: ledger.ca.id });
+    expect(won[0]?.requests).toHaveLength(5);
+    expect(won[0]?.requests[4]).toMatchObject({ ordinal: 4, partNumber: 'PN-100-A' });
+    expect(won[0]?.requests[4]?.csr).toHaveLength(420);
+  });
+
+  it('does not take a chunk of a batch that is still being received, or one that is done', async () => {
+    const { store, batch } = ledger;
+    const begun = await store.batches.begin(batch);
+    if (begun.kind !== 'new') throw new Error('known');
+    await store.batches.append(begun.batchId, requests(0, 2), []);
+    const [receiving] = await sql<{ id: string }>('SELECT id FROM chunk WHERE batch_id = $1', [begun.batchId]);
+    await expect(store.issuance.claim(BigInt(receiving!.id), 0)).resolves.toBeUndefined();
+    const { chunkIds: [done] } = await acceptedBatch(ledger, [1]);
+    await issueChunk(ledger, done!);
+    await expect(store.issuance.claim(done!, 0)).resolves.toBeUndefined();
+  });
+
+  it('takes over from a silent holder, burns what he may have signed (I8) and shuts him out', async () => {
+    const { store, key } = ledger;
+    const first = await claimNew(4);
+    const intent = intentFor(first);
+    const { intentId } = await store.issuance.recordIntent(first, intent);
+    const issued = issuedFor(key, first, intent);
+    await expect(store.issuance.claim(first.chunkId, 30_000)).resolves.toBeUndefined();
+    await goStale(first);
+    const before = await store.outbox.pending(1000);
+    const second = await store.issuance.claim(first.chunkId, 30_000);
+    expect(second).toMatchObject({ fence: 2 });
+    expect(await burned(issued.map(({ serial }) => serial))).toBe(4);
+    expect(await sql('SELECT state FROM intent WHERE id = $1', [intentId])).toEqual([{ state: 'abandoned' }]);
+    expect((await store.outbox.pending(1000)).slice(before.length)).toMatchObject([{ job: 'publish-crl', payload: { caId: ledger.ca.id } }]);
+
+    await expect(store.issuance.complete(first, intentId, issued, [], issuedEvent).catch(code)).resolves.toBe('store.stale-fence');
+    await expect(store.issuance.recordIntent(first, intentFor(first)).catch(code)).resolves.toBe('store.stale-fence');
+    await expect(store.issuance.release(first, undefined).catch(code)).resolves.toBe('store.stale-fence');
+    expect(await sql('SELECT FROM certificate WHERE chunk_id = $1', [first.chunkId])).toHaveLength(0);
+
+    const again = intentFor(second!);
+    const recorded = await store.issuance.recordIntent(second!, again);
+    await store.issuance.complete(second!, recorded.intentId, issuedFor(key, second!, again), [], issuedEvent);
+    expect(await burned(issuedFor(key, second!, again).map(({ serial }) => serial))).toBe(0);
+  });
+});
+
+describe('complete', () => {
+  it('stores once: a second time fails and changes nothing', async () => {
+    const { store, key } = ledger;
+    const chunk = await claimNew(3);
+    const intent = intentFor(chunk);
+    const { intentId } = await store.issuance.recordIntent(chunk, intent);
+    const issued = issuedFor(key, chunk, intent);
+    await store.issuance.complete(chunk, intentId, issued, [], issuedEvent);
+    await expect(store.issuance.complete(chunk, intentId, issued, [], issuedEvent).catch(code)).resolves.toBe('store.stale-fence');
+    expect(await sql('SELECT FROM certificate WHERE chunk_id = $1', [chunk.chunkId])).toHaveLength(3);
+  });
+
+  it('stores all or nothing: a missing outcome or a serial used before undoes the certificates and the event (I22, I26)', async () => {
+    const { store, key } = ledger;
+    const events = async () => (await store.audit.head()).seq;
+    const chunk = await claimNew(3);
+    const intent = intentFor(chunk);
+    const { intentId } = await store.issuance.recordIntent(chunk, intent);
+    const before = await events();
+    const issued = issuedFor(key, chunk, intent);
+    await expect(store.issuance.complete(chunk, intentId, issued.slice(0, 2), [], issuedEvent).catch(code)).resolves.toBe('internal');
+    const twice = issued.map((item) => ({ ...item, serial: issued[0]!.serial }));
+    await expect(store.issuance.complete(chunk, intentId, twice, [], issuedEvent).catch(code)).resolves.toBe('internal');
+    expect(await events()).toBe(before);
+    expect(await sql('SELECT FROM certificate WHERE chunk_id = $1', [chunk.chunkId])).toHaveLength(0);
+    await store.issuance.complete(chunk, intentId, issued, [], issuedEvent);
+    expect(await events()).toBe(before + 1n);
+  });
+
+  it('keeps failures beside certificates, and burns the serial of an item that was abandoned', async () => {
+    const { store, key } = ledger;
+    const chunk = await claimNew(4);
+    const intent = intentFor(chunk);
+    const { intentId } = await store.issuance.recordIntent(chunk, intent);
+    await store.issuance.complete(chunk, intentId, issuedFor(key, chunk, intent, [1, 2]), [
+      { ordinal: 1, code: 'request.signature-invalid', detail: 'no possession' },
+      { ordinal: 2, code: 'issuance.abandoned', detail: 'signed and not usable' },
+    ], issuedEvent);
+    expect(await ledger.store.batches.progress(chunk.batchId)).toMatchObject({ issued: 2, failed: 2, pending: 0, state: 'done' });
+    expect(await burned([key.deriveSerial(intent.seed, 1)])).toBe(0);
+    expect(await burned([key.deriveSerial(intent.seed, 2)])).toBe(1);
+    const outcomes: string[] = [];
+    for await (const result of store.batches.results(chunk.batchId, 0, AbortSignal.timeout(5000))) outcomes.push(result.outcome === 'failed' ? result.code : 'issued');
+    expect(outcomes).toEqual(['issued', 'request.signature-invalid', 'issuance.abandoned', 'issued']);
+  });
+});
+
+describe('release', () => {
+  it('burns the open intent and makes the chunk free again', async () => {
+    const { store, key } = ledger;
+    const chunk = await claimNew(2);
+    const intent = intentFor(chunk);
+    await store.issuance.recordIntent(chunk, intent);
+    await store.issuance.release(chunk, event('intent.abandoned', 'batch:test'));
+    expect(await burned(issuedFor(key, chunk, intent).map(({ serial }) => serial))).toBe(2);
+    expect(await store.issuance.claim(chunk.chunkId, 30_000)).toMatchObject({ fence: 2 });
+  });
+
+  it('is seen by the search for chunks that nobody works on', async () => {
+    const chunk = await claimNew(1);
+    expect(await ledger.store.issuance.stale(30_000, 100)).not.toContain(chunk.chunkId);
+    await goStale(chunk);
+    expect(await ledger.store.issuance.stale(30_000, 100)).toContain(chunk.chunkId);
+    await issueChunk(ledger, chunk.chunkId);
+    expect(await ledger.store.issuance.stale(0, 100)).not.toContain(chunk.chunkId);
+  });
+});
+
+describe('an intent', () => {
+  const intentOn = async (change: Partial<ReturnType<typeof intentFor>>) => {
+    const chunk = await claimNew(1);
+    return ledger.store.issuance.recordIntent(chunk, { ...intentFor(chunk), ...change }).then(() => 'recorded', code);
+  };
+
+  it.each([[-3_600_000, 'clock.skew'], [3_600_000, 'clock.skew'], [-400 * day, 'clock.skew'], [-7000, 'clock.skew'], [7000, 'clock.skew'], [-2000, 'recorded']])(
+    'of a process whose clock is %d ms off: %s (I24)', async (offset, outcome) => {
+      expect(await intentOn({ signedAt: new Date(Date.now() + offset) })).toBe(outcome);
+    });
+
+  it('is refused behind the time the CA last signed for (I24)', async () => {
+    await sql(`UPDATE ca SET last_signed_at = now() + interval '1 minute' WHERE id = $1`, [ledger.ca.id]);
+    expect(await intentOn({})).toBe('clock.skew');
+    await sql('UPDATE ca SET last_signed_at = NULL WHERE id = $1', [ledger.ca.id]);
+    expect(await intentOn({})).toBe('recorded');
+  });
+
+  it.each(['prepared', 'retiring', 'retired', 'compromised'])('of a CA that is %s is refused (I10)', async (state) => {
+    await sql('UPDATE ca SET state = $2 WHERE id = $1', [ledger.ca.id, state]);
+    try {
+      expect(await intentOn({})).toBe('ca.not-active');
+    } finally {
+      await sql(`UPDATE ca SET state = 'active' WHERE id = $1`, [ledger.ca.id]);
+    }
+  });
+
+  it('of a retiring CA is recorded for its OCSP signer', async () => {
+    const profile = await ledger.store.profiles.ensure('ocsp-signer', '{"name":"ocsp-signer"}');
+    await sql(`UPDATE ca SET state = 'retiring' WHERE id = $1`, [ledger.ca.id]);
+    try {
+      const chunk = await claimNew(1);
+      await expect(ledger.store.issuance.recordIntent({ ...chunk, profileVersionId: profile.id }, intentFor(chunk))).resolves.toMatchObject({ refused: [] });
+    } finally {
+      await sql(`UPDATE ca SET state = 'active' WHERE id = $1`, [ledger.ca.id]);
+    }
+  });
+
+  it('may not outlive its CA (I7)', async () => {
+    expect(await intentOn({ notAfter: new Date(Date.now() + 4000 * day) })).toBe('internal');
+  });
+
+  it('refuses a key under another owner, in one chunk, in another, and one that is blocked (I11)', async () => {
+    const { store } = ledger;
+    const chunk = await claimNew(4);
+    const intent = intentFor(chunk);
+    const [a, b, c, d] = intent.keys;
+    const keys = [a!, { ...b!, spkiSha256: a!.spkiSha256 }, c!, d!];
+    expect((await store.issuance.recordIntent(chunk, { ...intent, keys })).refused).toEqual([{ ordinal: 1, code: 'key.other-ecu' }]);
+    await sql('UPDATE subject_key SET blocked = true WHERE spki_sha256 = $1', [Buffer.from(c!.spkiSha256)]);
+    const next = await claimNew(3);
+    const more = intentFor(next);
+    const second = [
+      { ...more.keys[0]!, spkiSha256: a!.spkiSha256, owner: a!.owner },
+      { ...more.keys[1]!, spkiSha256: c!.spkiSha256, owner: c!.owner },
+      { ...more.keys[2]!, spkiSha256: d!.spkiSha256 },
+    ];
+    expect((await store.issuance.recordIntent(next, { ...more, keys: second })).refused).toEqual([
+      { ordinal: 1, code: 'key.blocked' }, { ordinal: 2, code: 'key.other-ecu' },
+    ]);
+  });
+
+  it('gives a key to one of two ECUs that ask at the same time', async () => {
+    const chunks = [await claimNew(30), await claimNew(30)];
+    const intents = chunks.map(intentFor);
+    const stolen = { ...intents[1]!, keys: intents[1]!.keys.map((item, i) => ({ ...item, spkiSha256: intents[0]!.keys[29 - i]!.spkiSha256 })) };
+    const [one, two] = await Promise.all([ledger.store.issuance.recordIntent(chunks[0]!, intents[0]!), ledger.store.issuance.recordIntent(chunks[1]!, stolen)]);
+    expect(one.refused.length + two.refused.length).toBe(30);
+  });
+});
+
+describe('the audit log', () => {
+  it('is a chain that holds, and breaks where a row was changed or the end cut off', async () => {
+    const { store } = ledger;
+    const verify = async () => verifyChain(store.audit.events(), await store.audit.head());
+    expect(await verify()).toMatchObject({ events: Number((await store.audit.head()).seq) });
+    expect((await verify()).breach).toBeUndefined();
+    for (const change of [`UPDATE audit_event SET payload = '{}' WHERE seq = 3`, 'DELETE FROM audit_event WHERE seq = 3', 'TRUNCATE audit_event']) {
+      await expect(sql(change)).rejects.toThrow('append-only');
+    }
+    await asSuperuser(ledger.postgres.adminUrl, async (admin) => {
+      await admin.query('ALTER TABLE audit_event DISABLE TRIGGER ALL');
+      const { rows: [row] } = await admin.query<{ payload: string }>('SELECT payload FROM audit_event WHERE seq = 3');
+      await admin.query(`UPDATE audit_event SET payload = replace(payload, 'system', 'nobody') WHERE seq = 3`);
+      expect((await verify()).breach).toEqual({ seq: 3n, what: 'hash' });
+      await admin.query('UPDATE audit_event SET payload = $1 WHERE seq = 3', [row?.payload]);
+      expect((await verify()).breach).toBeUndefined();
+      const { rows: [last] } = await admin.query('DELETE FROM audit_event WHERE seq = (SELECT max(seq) FROM audit_event) RETURNING *');
+      expect((await verify()).breach).toMatchObject({ what: 'head' });
+      await admin.query('INSERT INTO audit_event (seq, at, payload, prev_hash, hash) VALUES ($1, $2, $3, $4, $5)', [last.seq, last.at, last.payload, last.prev_hash, last.hash]);
+      await admin.query('ALTER TABLE audit_event ENABLE TRIGGER ALL');
+    });
+    expect((await verify()).breach).toBeUndefined();
+  });
+
+  it('takes events from many connections without a gap', async () => {
+    const { store } = ledger;
+    const before = (await store.audit.head()).seq;
+    await Promise.all(Array.from({ length: 60 }, (_, i) => store.audit.append(event('truststore.published', `truststore:é${i}`))));
+    expect((await store.audit.head()).seq).toBe(before + 60n);
+    expect((await verifyChain(store.audit.events(), await store.audit.head())).breach).toBeUndefined();
+  });
+});
+
+describe('opening', () => {
+  it('refuses a database that takes a serial twice (I3)', async () => {
+    await sql('DROP INDEX certificate_ca_id_serial_key');
+    try {
+      await expect(openStore({ databaseUrl: ledger.postgres.databaseUrl, ledgerKey: ledger.key, pool: 2 }).catch(code)).resolves.toBe('store.migration');
+    } finally {
+      await sql('CREATE UNIQUE INDEX certificate_ca_id_serial_key ON certificate (ca_id, serial)');
+    }
+    const store = await openStore({ databaseUrl: ledger.postgres.databaseUrl, ledgerKey: ledger.key, pool: 2 });
+    await store.close();
+    expect(await sql('SELECT FROM certificate WHERE ca_id = 0')).toHaveLength(0);
+  });
+
+  it('refuses a database that was not migrated', async () => {
+    await expect(openStore({ databaseUrl: ledger.postgres.adminUrl, ledgerKey: ledger.key, pool: 2 }).catch(code)).resolves.toBe('store.migration');
+  });
+});
+
+describe('authorities', () => {
+  it('records a CA once; the same name with another certificate is refused', async () => {
+    const ca = selfSigned('another-ca');
+    const added = await Promise.all([1, 2, 3].map(() => ledger.store.authorities.add(ca, event('ca.imported', 'ca:another-ca'))));
+    expect(new Set(added.map(({ id }) => id)).size).toBe(1);
+    expect(Buffer.from(added[0]!.certificate).equals(ca.certificate)).toBe(true);
+    await expect(ledger.store.authorities.add({ ...selfSigned('another-ca') }, event('ca.imported', 'ca:another-ca')).catch(code)).resolves.toBe('ceremony.invalid');
+    await expect(ledger.store.authorities.add({ ...ca, name: 'same-key' as typeof ca.name }, event('ca.imported', 'ca:same-key')).catch(code)).resolves.toBe('ceremony.invalid');
+  });
+});
+
+async function asSuperuser(adminUrl: Secret, work: (admin: Client) => Promise<void>): Promise<void> {
+  const url = new URL(adminUrl.reveal());
+  url.pathname = '/fleetroot';
+  const admin = new Client({ connectionString: url.href });
+  await admin.connect();
+  try {
+    await work(admin);
+  } finally {
+    await admin.end();
+  }
+}

@@ -1,0 +1,435 @@
+import { randomBytes } from 'node:crypto';
+import { Client } from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type IssuedItem, type RequestItem, type RevocationReason, revocationReasons } from '@fleetroot/authority';
+import { type CaName, ecuSerial, partNumber, PkiError, serialFromBytes } from '@fleetroot/core';
+import { openStatusStore, type StatusStore } from '@fleetroot/store';
+import { acceptedBatch, day, event, intentFor, issueChunk, issuedFor, openTestLedger, requests, selfSigned, sha256, someVin, type TestLedger } from '../support/ledger.ts';
+
+let ledger: TestLedger;
+let status: StatusStore;
+let client: Client;
+beforeAll(async () => {
+  ledger = await openTestLedger();
+  status = await openStatusStore({ databaseUrl: ledger.postgres.statusDatabaseUrl, pool: 4 });
+  client = new Client({ connectionString: ledger.postgres.databaseUrl.reveal() });
+  await client.connect();
+});
+afterAll(async () => {
+  await client.end();
+  await status.close();
+  await ledger.close();
+});
+
+const code = (error: unknown): string => (error instanceof PkiError ? error.code : String(error));
+const sql = async <Row extends object>(text: string, values: unknown[] = []): Promise<Row[]> => (await client.query<Row>(text, values)).rows;
+const serialOf = (item: IssuedItem) => serialFromBytes(item.serial);
+
+async function issued(count: number): Promise<IssuedItem[]> {
+  const { chunkIds: [id] } = await acceptedBatch(ledger, [count]);
+  return issueChunk(ledger, id!);
+}
+
+function revoke(item: IssuedItem, reason: RevocationReason, revokedAt = new Date()) {
+  return ledger.store.revocations.revoke({
+    serial: serialOf(item), ca: ledger.ca.name, reason, revokedAt, principalId: ledger.batch.principalId,
+  }, event('certificate.revoked', `certificate:${ledger.ca.name}/${serialOf(item)}`));
+}
+
+const statusOf = async (item: IssuedItem) => (await status.statuses(ledger.ca.id, [item.serial]))[0];
+
+describe('revoking', () => {
+  const cases: [RevocationReason, RevocationReason, 'same' | 'changed' | 'revocation.conflict'][] = [
+    ['superseded', 'superseded', 'same'],
+    ['superseded', 'keyCompromise', 'changed'],
+    ['unspecified', 'keyCompromise', 'changed'],
+    ['certificateHold', 'cessationOfOperation', 'changed'],
+    ['keyCompromise', 'superseded', 'revocation.conflict'],
+    ['superseded', 'cessationOfOperation', 'revocation.conflict'],
+    ['superseded', 'certificateHold', 'revocation.conflict'],
+    ['superseded', 'removeFromCRL', 'revocation.conflict'],
+  ];
+  it.each(cases)('%s, then %s: %s; the date stays (I12)', async (first, second, outcome) => {
+    const [item] = await issued(1);
+    const at = new Date(Date.now() - 60_000);
+    await expect(revoke(item!, first, at)).resolves.toEqual({ changed: true, revokedAt: at, reason: first });
+    const again = await revoke(item!, second).then(({ changed, revokedAt }) => {
+      expect(revokedAt).toEqual(at);
+      return changed ? 'changed' : 'same';
+    }, code);
+    expect(again).toBe(outcome);
+    expect(await statusOf(item!)).toEqual({ status: 'revoked', revokedAt: at, reason: revocationReasons[outcome === 'changed' ? second : first] });
+  });
+
+  it('a hold can be released, and only a hold', async () => {
+    const [item] = await issued(1);
+    await expect(revoke(item!, 'removeFromCRL').catch(code)).resolves.toBe('revocation.conflict');
+    await revoke(item!, 'certificateHold');
+    await expect(revoke(item!, 'removeFromCRL')).resolves.toMatchObject({ changed: true });
+    expect(await statusOf(item!)).toEqual({ status: 'good' });
+  });
+
+  it('puts a publish-crl job into the outbox and an event into the log, once', async () => {
+    const { store } = ledger;
+    const [item] = await issued(1);
+    const jobs = async () => (await store.outbox.pending(1000)).filter(({ job }) => job === 'publish-crl').length;
+    const [before, events] = [await jobs(), (await store.audit.head()).seq];
+    await Promise.all([1, 2, 3, 4].map(() => revoke(item!, 'superseded')));
+    expect(await jobs()).toBe(before + 1);
+    expect((await store.audit.head()).seq).toBe(events + 1n);
+  });
+
+  it('blocks a compromised key for ever (I11)', async () => {
+    const { store } = ledger;
+    const [item] = await issued(1);
+    await revoke(item!, 'keyCompromise');
+    const { chunkIds: [id] } = await acceptedBatch(ledger, [1]);
+    const chunk = await store.issuance.claim(id!, 30_000);
+    const intent = intentFor(chunk!);
+    const recorded = await store.issuance.recordIntent(chunk!, { ...intent, keys: [{ ordinal: 0, spkiSha256: item!.spkiSha256, owner: `ecu:${item!.ecuSerial}` }] });
+    expect(recorded.refused).toEqual([{ ordinal: 0, code: 'key.blocked' }]);
+    await store.issuance.release(chunk!, undefined);
+  });
+
+  it('refuses what was never issued', async () => {
+    const [item] = await issued(1);
+    await expect(revoke({ ...item!, serial: randomBytes(15) }, 'superseded').catch(code)).resolves.toBe('certificate.not-found');
+  });
+});
+
+describe('a CRL', () => {
+  const next = (thisUpdate: Date) => new Date(thisUpdate.getTime() + day);
+  const seconds = () => new Date(Math.floor(Date.now() / 1000) * 1000);
+  const crlEvent = event('crl.published', 'ca:ecu-issuing');
+
+  it('has a number that only grows, from any number of publishers at once (I13)', async () => {
+    const { crls } = ledger.store;
+    const reserve = async () => {
+      const thisUpdate = seconds();
+      return crls.reserve(ledger.ca.id, thisUpdate, next(thisUpdate));
+    };
+    const numbers = await Promise.all(Array.from({ length: 20 }, reserve));
+    expect(new Set(numbers).size).toBe(20);
+    expect(numbers.every((number) => number >= BigInt(Date.now() - 10_000))).toBe(true);
+    const later = await reserve();
+    expect(numbers.every((number) => number < later)).toBe(true);
+  });
+
+  it.each([[3_600_000], [-3_600_000], [-6000]])('is not signed with a clock %d ms off (I24)', async (offset) => {
+    const thisUpdate = new Date(Date.now() + offset);
+    await expect(ledger.store.crls.reserve(ledger.ca.id, thisUpdate, next(thisUpdate)).catch(code)).resolves.toBe('clock.skew');
+  });
+
+  it('is swapped in only with a reserved number, once, and never by a slower publisher (I13, I15)', async () => {
+    const { crls } = ledger.store;
+    const thisUpdate = seconds();
+    const slow = await crls.reserve(ledger.ca.id, thisUpdate, next(thisUpdate));
+    const fast = await crls.reserve(ledger.ca.id, thisUpdate, next(thisUpdate));
+    const crl = { caId: ledger.ca.id, thisUpdate, nextUpdate: next(thisUpdate), der: randomBytes(500) };
+    await expect(crls.publish({ ...crl, number: fast + 5n }, 0, crlEvent).catch(code)).resolves.toBe('crl.invalid');
+    await expect(crls.publish({ ...crl, number: fast }, 0, crlEvent)).resolves.toBe(true);
+    await expect(crls.publish({ ...crl, number: fast, der: randomBytes(10) }, 0, crlEvent)).resolves.toBe(false);
+    await expect(crls.publish({ ...crl, number: slow }, 0, crlEvent)).resolves.toBe(false);
+    expect(await crls.latest(ledger.ca.id)).toMatchObject({ number: fast, thisUpdate });
+    expect(Buffer.from((await status.latestCrl(ledger.ca.id))!.der).equals(crl.der)).toBe(true);
+  });
+
+  it('keeps its octets while it is one of the newest sixteen, its number and times for ever', async () => {
+    const { crls } = ledger.store;
+    const numbers: bigint[] = [];
+    const publish = async () => {
+      const thisUpdate = seconds();
+      const crl = { caId: ledger.ca.id, number: await crls.reserve(ledger.ca.id, thisUpdate, next(thisUpdate)), thisUpdate, nextUpdate: next(thisUpdate) };
+      // Every other number is reserved in vain.
+      numbers.push(await crls.reserve(ledger.ca.id, thisUpdate, next(thisUpdate)).then(() => crl.number));
+      expect(await crls.publish({ ...crl, der: Buffer.from(`crl ${crl.number}`) }, 7, crlEvent)).toBe(true);
+    };
+    for (let i = 0; i < 20; i++) await publish();
+    const rows = await sql<{ number: string; der: Buffer | null; entries: number }>(
+      'SELECT number, der, entries FROM crl WHERE ca_id = $1 AND number = ANY($2::bigint[]) ORDER BY number', [ledger.ca.id, numbers.map(String)]);
+    expect(rows.map(({ der }) => der?.toString())).toEqual(numbers.map((number, i) => (i < 4 ? undefined : `crl ${number}`)));
+    expect(rows.every(({ entries }) => entries === 7)).toBe(true);
+    expect(Buffer.from((await crls.latest(ledger.ca.id))!.der).toString()).toBe(`crl ${numbers.at(-1)}`);
+    // A number whose octets are gone is not free for others (I13).
+    const { this_update, next_update } = (await sql<{ this_update: Date; next_update: Date }>('SELECT this_update, next_update FROM crl WHERE number = $1', [String(numbers[0])]))[0]!;
+    expect(await crls.publish({ caId: ledger.ca.id, number: numbers[0]!, thisUpdate: this_update, nextUpdate: next_update, der: randomBytes(5) }, 0, crlEvent)).toBe(false);
+  });
+
+  it('lists revoked and burned serials in order, and an expired one once more (I12)', async () => {
+    const { store, key, ca } = ledger;
+    const [plain, expiring] = await issued(2);
+    await revoke(plain!, 'superseded');
+    await revoke(expiring!, 'keyCompromise');
+    const { chunkIds: [id] } = await acceptedBatch(ledger, [2]);
+    const chunk = await store.issuance.claim(id!, 30_000);
+    const intent = intentFor(chunk!);
+    await store.issuance.recordIntent(chunk!, intent);
+    await store.issuance.release(chunk!, undefined);
+    const gone = key.deriveSerial(intent.seed, 0);
+    const listed = async () => {
+      const serials: string[] = [];
+      for await (const entry of store.crls.entries(ca.id)) serials.push(Buffer.from(entry.serial).toString('hex'));
+      return serials;
+    };
+    const hex = (serial: Uint8Array) => Buffer.from(serial).toString('hex');
+    const all = await listed();
+    expect(all).toEqual([...all].sort());
+    expect(new Set(all).size).toBe(all.length);
+    for (const serial of [plain!.serial, expiring!.serial, gone]) expect(all).toContain(hex(serial));
+    expect(await store.crls.expiries(ca.id, [plain!.serial, randomBytes(16), gone])).toEqual([plain!.notAfter, undefined, intent.notAfter]);
+
+    const publish = async () => {
+      const thisUpdate = seconds();
+      const number = await store.crls.reserve(ca.id, thisUpdate, next(thisUpdate));
+      expect(await store.crls.publish({ caId: ca.id, number, thisUpdate, nextUpdate: next(thisUpdate), der: randomBytes(9) }, 0, crlEvent)).toBe(true);
+    };
+    await publish();
+    const expiry = new Date((await store.crls.latest(ca.id))!.thisUpdate.getTime() + 500);
+    await sql('UPDATE revocation SET not_after = $2 WHERE serial = $1', [expiring!.serial, expiry]);
+    await new Promise((resolve) => setTimeout(resolve, 1600));
+    // Expired by now, but the CRL published last was from before: it stays for one more.
+    expect(await listed()).toContain(hex(expiring!.serial));
+    await publish();
+    expect(await listed()).not.toContain(hex(expiring!.serial));
+  });
+});
+
+describe('the status role', () => {
+  it('answers in the order asked: good only for what is on record (I16), revoked for burned serials (I8)', async () => {
+    const [good, revoked] = await issued(2);
+    await revoke(revoked!, 'unspecified');
+    const [burned] = await sql<{ serial: Buffer }>('SELECT serial FROM burned_serial WHERE ca_id = $1 LIMIT 1', [ledger.ca.id]);
+    const answers = await status.statuses(ledger.ca.id, [randomBytes(16), revoked!.serial, good!.serial, burned!.serial, good!.serial]);
+    expect(answers.map((answer) => answer.status)).toEqual(['unknown', 'revoked', 'good', 'revoked', 'good']);
+    expect(await status.statuses(ledger.ca.id + 1, [good!.serial])).toEqual([{ status: 'unknown' }]);
+    expect(await status.statuses(ledger.ca.id, [])).toEqual([]);
+  });
+
+  it('finds the OCSP signers that are valid, newest first', async () => {
+    const { store, ca } = ledger;
+    const profile = await store.profiles.ensure('ocsp-signer', '{"name":"ocsp-signer"}');
+    const signers: Buffer[] = [];
+    for (const [from, to] of [[-10, 5], [-10, -1], [-1, 20], [1, 20]] as const) {
+      const der = randomBytes(50);
+      signers.push(der);
+      await sql(`INSERT INTO certificate (ca_id, serial, profile_version_id, ordinal, subject_name, spki_sha256, not_before, not_after, issued_at, der)
+        VALUES ($1, $2, $3, 0, 'ocsp', '', $4, $5, now(), $6)`,
+        [ca.id, randomBytes(16), profile.id, new Date(Date.now() + from * day), new Date(Date.now() + to * day), der]);
+    }
+    const found = await status.ocspSigners(ca.id, new Date());
+    expect(found.map((der) => signers.findIndex((signer) => signer.equals(der)))).toEqual([2, 0]);
+  });
+
+  it('reads authorities and truststores', async () => {
+    await ledger.store.truststores.publish('gateways', 'for gateways', [ledger.ca.id], 'PEM', (version) => event('truststore.published', `truststore:gateways/${version}`));
+    expect((await status.authorities()).map(({ name }) => name)).toEqual(['ecu-issuing']);
+    expect(await status.truststore('gateways')).toMatchObject({ version: 1, pem: 'PEM' });
+    await expect(status.truststore('none').catch(code)).resolves.toBe('truststore.not-found');
+  });
+
+  it('can write nothing, and read nothing else', async () => {
+    const reader = new Client({ connectionString: ledger.postgres.statusDatabaseUrl.reveal() });
+    await reader.connect();
+    const { rows } = await reader.query<{ name: string }>(`SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public'`);
+    const readable: string[] = [];
+    for (const { name } of rows) {
+      await reader.query(`SELECT FROM ${name} LIMIT 1`).then(() => readable.push(name), () => undefined);
+      for (const write of [`DELETE FROM ${name}`, `TRUNCATE ${name}`, `INSERT INTO ${name} DEFAULT VALUES`]) {
+        await expect(reader.query(write), write).rejects.toThrow('permission denied');
+      }
+    }
+    for (const change of ['CREATE TABLE mine (id int)', 'CREATE SCHEMA mine', `SELECT audit_append('x', now())`]) {
+      await expect(reader.query(change)).rejects.toThrow('permission denied');
+    }
+    await reader.end();
+    expect(readable.sort()).toEqual(['burned_serial', 'ca', 'certificate', 'crl', 'profile_version', 'revocation', 'truststore', 'truststore_version']);
+  });
+});
+
+describe('certificates', () => {
+  it('are found by serial, and by serial and CA where two CAs used it', async () => {
+    const { store } = ledger;
+    const [item] = await issued(1);
+    const record = await store.certificates.find(serialOf(item!));
+    expect(record).toMatchObject({ ca: 'ecu-issuing', profile: 'ecu-client', ecuSerial: item!.ecuSerial, partNumber: 'PN-100-A', revocation: undefined, serial: serialOf(item!) });
+    expect(record.vin).toMatch(/^WFR/);
+    expect(Buffer.from(record.certificate).equals(item!.der)).toBe(true);
+    const other = await store.authorities.add(selfSigned('other-ca'), event('ca.imported', 'ca:other-ca'));
+    await sql(`INSERT INTO certificate (ca_id, serial, profile_version_id, ordinal, spki_sha256, not_before, not_after, issued_at, der)
+      VALUES ($1, $2, $3, 0, '', now(), now(), now(), '')`, [other.id, item!.serial, ledger.batch.profileVersionId]);
+    await expect(store.certificates.find(serialOf(item!)).catch(code)).resolves.toBe('certificate.ambiguous');
+    expect((await store.certificates.find(serialOf(item!), 'other-ca' as CaName)).ca).toBe('other-ca');
+    await expect(store.certificates.find(serialFromBytes(randomBytes(12))).catch(code)).resolves.toBe('certificate.not-found');
+  });
+
+  it('are searched by what is known of them, newest first, in pages', async () => {
+    const { store, batch } = ledger;
+    const vehicle = someVin();
+    const begun = await store.batches.begin(batch);
+    if (begun.kind !== 'new') throw new Error('known');
+    const items = requests(0, 7, vehicle).map((item) => ({ ...item, partNumber: partNumber('PN-SEARCH') }));
+    await store.batches.append(begun.batchId, items, []);
+    await store.batches.accept(begun.batchId, sha256('x'), event('batch.accepted', 'batch:x'));
+    const job = (await store.outbox.pending(1000)).filter((row) => row.job === 'issue-chunk').at(-1);
+    const made = await issueChunk(ledger, BigInt((job!.payload as { chunkId: string }).chunkId));
+    await revoke(made[2]!, 'superseded');
+    const found = async (query: Parameters<typeof store.certificates.search>[0], now = new Date()) =>
+      (await store.certificates.search(query, now, undefined, 100)).map(({ ecuSerial: serial }) => items.findIndex((item) => item.ecuSerial === serial));
+    const newestFirst = [6, 5, 4, 3, 2, 1, 0];
+    expect(await found({ vin: vehicle })).toEqual(newestFirst);
+    expect(await found({ partNumber: 'PN-SEARCH' })).toEqual(newestFirst);
+    expect(await found({ ecuSerial: items[4]!.ecuSerial! })).toEqual([4]);
+    expect(await found({ serial: serialOf(made[1]!) })).toEqual([1]);
+    expect(await found({ vin: vehicle, status: 'revoked' })).toEqual([2]);
+    expect(await found({ vin: vehicle, status: 'valid' })).toEqual([6, 5, 4, 3, 1, 0]);
+    expect(await found({ vin: vehicle, status: 'expired' })).toEqual([]);
+    // Valid through the last second (I7).
+    const end = made[0]!.notAfter.getTime();
+    expect(await found({ vin: vehicle, status: 'expired' }, new Date(end + 999))).toEqual([]);
+    expect(await found({ vin: vehicle, status: 'expired' }, new Date(end + 1000))).toEqual(newestFirst);
+    expect(await found({ vin: vehicle, expiresBefore: new Date(end) })).toEqual([]);
+    expect(await found({ vin: vehicle, expiresAfter: new Date(end - 1) })).toEqual(newestFirst);
+    expect(await found({ vin: someVin() })).toEqual([]);
+    const page = await store.certificates.search({ vin: vehicle }, new Date(), undefined, 3);
+    const rest = await store.certificates.search({ vin: vehicle }, new Date(), page.at(-1)?.id, 100);
+    expect([...page, ...rest].map(({ ecuSerial: serial }) => serial)).toEqual(newestFirst.map((i) => items[i]?.ecuSerial));
+  });
+
+  it('near their end are marked once, the revoked and expired ones never', async () => {
+    const { store } = ledger;
+    await sql(`UPDATE certificate SET renewal_due_at = now()`);
+    const made = await issued(5);
+    await revoke(made[0]!, 'superseded');
+    const now = new Date();
+    const until = new Date(made[0]!.notAfter.getTime() + 1000);
+    const due = event('renewal.due', 'certificates');
+    expect(await store.certificates.markRenewalDue(now, made[0]!.notAfter, 100, () => due)).toBe(0);
+    const counts = [await store.certificates.markRenewalDue(now, until, 3, () => due), await store.certificates.markRenewalDue(now, until, 3, () => due)];
+    expect(counts).toEqual([3, 1]);
+    expect(await store.certificates.markRenewalDue(now, until, 3, () => due)).toBe(0);
+    expect((await store.certificates.find(serialOf(made[1]!))).renewalDueAt).toEqual(now);
+  });
+});
+
+describe('what is due for renewal', () => {
+  const due = event('renewal.due', 'certificates');
+  const mark = (now: Date, until: Date) => ledger.store.certificates.markRenewalDue(now, until, 100, () => due);
+  const markedAt = async (item: IssuedItem) => (await ledger.store.certificates.find(serialOf(item))).renewalDueAt;
+
+  /** One certificate for each item, in a batch of this profile. */
+  async function certificates(items: readonly RequestItem[], profileName: string, notAfter: Date): Promise<IssuedItem[]> {
+    const { store, key, batch } = ledger;
+    const profile = await store.profiles.ensure(profileName, `{"name":"${profileName}","made":"${randomBytes(4).toString('hex')}"}`);
+    const begun = await store.batches.begin({ ...batch, profileVersionId: profile.id });
+    if (begun.kind !== 'new') throw new Error('known');
+    await store.batches.append(begun.batchId, items, []);
+    await store.batches.accept(begun.batchId, sha256('b'), event('batch.accepted', 'batch:x'));
+    const [row] = await sql<{ id: string }>('SELECT id FROM chunk WHERE batch_id = $1', [begun.batchId]);
+    const chunk = await store.issuance.claim(BigInt(row!.id), 30_000);
+    const intent = { ...intentFor(chunk!), notAfter };
+    const { intentId } = await store.issuance.recordIntent(chunk!, intent);
+    const made = issuedFor(key, chunk!, intent);
+    await store.issuance.complete(chunk!, intentId, made, [], event('chunk.issued', 'batch:x'));
+    return made;
+  }
+
+  it('are certificates of ECUs, and not one whose ECU has a newer valid one of the profile', async () => {
+    await sql('UPDATE certificate SET renewal_due_at = now() WHERE renewal_due_at IS NULL');
+    const now = new Date();
+    const [soon, late] = [new Date(now.getTime() + 10 * day), new Date(now.getTime() + 300 * day)];
+    const ecus = requests(0, 6);
+    const again = (place: number) => [{ ...ecus[place]!, ordinal: 0, csr: randomBytes(420) }];
+    const [renewed, otherProfile, revokedAfter, plain, twice, both] = await certificates(ecus, 'ecu-client', soon);
+    await certificates(again(0), 'ecu-client', late);
+    await certificates(again(1), 'ecu-client-vin', late);
+    const [gone] = await certificates(again(2), 'ecu-client', late);
+    await revoke(gone!, 'superseded');
+    await certificates(again(4), 'ecu-client', new Date(now.getTime() + 12 * day));
+    const [newerDue] = await certificates(again(5), 'ecu-client', new Date(now.getTime() + 11 * day));
+    await revoke(both!, 'superseded');
+    const [server] = await certificates([{ ordinal: 0, csr: randomBytes(420) }], 'gateway-server', soon);
+
+    expect(await mark(now, new Date(now.getTime() + 20 * day))).toBe(5);
+    for (const item of [otherProfile, revokedAfter, plain, newerDue]) expect(await markedAt(item!)).toEqual(now);
+    for (const item of [renewed, twice, both, server]) expect(await markedAt(item!)).toBeUndefined();
+    expect(await mark(now, new Date(now.getTime() + 20 * day))).toBe(0);
+  });
+});
+
+describe('the smaller ledgers', () => {
+  it('truststores count versions without a gap, and only where the content changes', async () => {
+    const { truststores } = ledger.store;
+    const publish = (pem: string) => truststores.publish('backend', 'for the backend', [1], pem, (version) => event('truststore.published', `truststore:backend/${version}`));
+    const versions = await Promise.all(['a', 'b', 'c', 'd'].map(publish));
+    expect(versions.map(({ version }) => version).sort()).toEqual([1, 2, 3, 4]);
+    const current = await truststores.current('backend');
+    expect(await publish(current.pem)).toMatchObject({ version: 4 });
+    expect(Buffer.from(current.sha256).equals(sha256(current.pem))).toBe(true);
+    expect(await truststores.names()).toContain('backend');
+  });
+
+  it('principals: a new token ends the old one', async () => {
+    const { principals } = ledger.store;
+    const put = (token: string) => principals.put('auditor', ['auditor'], sha256(token), undefined, event('principal.created', 'principal:auditor'));
+    const first = await put('one');
+    const second = await put('two');
+    expect(second.id).toBe(first.id);
+    expect(await principals.byTokenSha256(sha256('one'))).toBeUndefined();
+    expect(await principals.byTokenSha256(sha256('two'))).toMatchObject({ name: 'auditor', roles: ['auditor'], disabledAt: undefined });
+  });
+
+  it('suppliers and first connections', async () => {
+    const { suppliers, registrations } = ledger.store;
+    const { certificate } = selfSigned('supplier');
+    const supplier = await suppliers.register('Bosk', certificate, event('supplier.registered', 'supplier:Bosk'));
+    for (const [name, cert] of [['Bosk', selfSigned('x').certificate], ['Other', certificate]] as const) {
+      await expect(suppliers.register(name, cert, event('supplier.registered', 'supplier:x')).catch(code)).resolves.toBe('supplier.conflict');
+    }
+    await expect(suppliers.register('Bad', randomBytes(30), event('supplier.registered', 'supplier:x')).catch(code)).resolves.toBe('supplier.certificate-invalid');
+    const identity = { supplierId: supplier.id, ecuSerial: ecuSerial('FACTORY-1'), partNumber: partNumber('PN-9'), factoryKeySha256: randomBytes(32), certificateSha256: randomBytes(32) };
+    const register = (change: object = {}) => registrations.register({ ...identity, ...change }, new Date(), event('ecu.registered', 'ecu:FACTORY-1')).catch(code);
+    expect((await Promise.all([register(), register(), register()])).sort()).toEqual(['known', 'known', 'registered']);
+    expect(await register({ factoryKeySha256: randomBytes(32) })).toBe('registration.identity-conflict');
+    expect(await register({ partNumber: partNumber('PN-8') })).toBe('ecu.part-number-conflict');
+    // One that a line's batch put on record before is completed.
+    const [item] = await issued(1);
+    expect(await register({ ecuSerial: item!.ecuSerial, partNumber: partNumber('PN-100-A') })).toBe('registered');
+    await registrations.refuse({ at: new Date(), code: 'registration.issuer-unknown', detail: 'nobody knows it' });
+    const [latest, ...others] = await registrations.list(undefined, 10);
+    expect(latest).toMatchObject({ outcome: 'refused', code: 'registration.issuer-unknown', supplier: undefined });
+    expect(others[0]).toMatchObject({ outcome: 'registered', supplier: 'Bosk' });
+    expect(await registrations.list(latest!.id, 1)).toEqual([others[0]]);
+  });
+
+  it('a lease has one holder until it ends', async () => {
+    const { leases } = ledger.store;
+    const got = await Promise.all(Array.from({ length: 10 }, (_, i) => leases.acquire('schedule', `worker-${i}`, 300)));
+    expect(got.filter(Boolean)).toHaveLength(1);
+    const holder = `worker-${got.indexOf(true)}`;
+    expect(await leases.acquire('schedule', holder, 300)).toBe(true);
+    await leases.release('schedule', 'worker-x');
+    expect(await leases.acquire('schedule', 'worker-x', 300)).toBe(false);
+    await new Promise((resolve) => setTimeout(resolve, 350));
+    expect(await leases.acquire('schedule', 'worker-x', 300)).toBe(true);
+    await leases.release('schedule', 'worker-x');
+    expect(await leases.acquire('schedule', holder, 300)).toBe(true);
+  });
+
+  it('heartbeats and the outbox hint', async () => {
+    const { heartbeats, outbox } = ledger.store;
+    expect(await heartbeats.lastHeard('issuer')).toBeUndefined();
+    await heartbeats.beat('issuer-1', 'issuer');
+    await heartbeats.beat('issuer-1', 'issuer');
+    expect(Math.abs((await heartbeats.lastHeard('issuer'))!.getTime() - Date.now())).toBeLessThan(2000);
+    const added = new Promise<void>((resolve) => {
+      const stop = outbox.onAdded(() => {
+        stop();
+        resolve();
+      });
+    });
+    // The first subscription may still be connecting.
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    await acceptedBatch(ledger, [1]);
+    await added;
+  });
+});

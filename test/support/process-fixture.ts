@@ -1,0 +1,26 @@
+// A role whose behaviour is its argument: what `runProcess` makes of it is tested from outside.
+import { PkiError } from '@fleetroot/core';
+import { runProcess } from '@fleetroot/telemetry';
+
+const behaviour = process.argv[2];
+const alive = setInterval(() => undefined, 1000);
+const say = (word: string): void => void process.stdout.write(`${word}\n`);
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => { setTimeout(resolve, ms); });
+
+await runProcess('fixture', async (control) => {
+  if (behaviour === 'refuse') throw new PkiError('config.invalid', 'A is not set;\nB is not set');
+  if (behaviour === 'break') throw new Error('something else');
+  if (behaviour === 'slow-start') await sleep(1000);
+  if (behaviour === 'reject') setTimeout(() => void Promise.reject(new PkiError('internal', 'nobody caught this')), 50);
+  if (behaviour === 'throw') setTimeout(() => { throw new Error('nobody caught this'); }, 50);
+  if (behaviour === 'fail') setTimeout(() => control.fail(new PkiError('hsm.pin-incorrect', 'the PIN is wrong')), 50);
+  return {
+    close: async () => {
+      say('closing');
+      await sleep(behaviour === 'slow-close' ? 1000 : behaviour === 'stuck' ? 60_000 : 10);
+      clearInterval(alive);
+      say('closed');
+    },
+  };
+}, { closeWithinMs: 2000 });
+say('started');
