@@ -58,8 +58,10 @@ export interface EmbeddedOptions {
   readonly onLost: (error: unknown) => void;
 }
 
-/** How often a PostgreSQL that ended is started again before everything stops. */
+/** How often a PostgreSQL that keeps ending is started again before everything stops. */
 const RESTARTS = 5;
+/** One that ran for so long did not end because of how it was started. */
+const HEALTHY_MS = 60_000;
 
 /**
  * Our own PostgreSQL, kept running. Its roles get new passwords at every start, so what leaks from an old file is
@@ -68,17 +70,18 @@ const RESTARTS = 5;
 export async function embeddedDatabase(dir: DataDir, { onNotice, onLost }: EmbeddedOptions): Promise<Database> {
   const urlFile = dir.secret('database-url');
   const statusUrlFile = dir.secret('status-database-url');
-  const state = { stopping: false, restarts: 0 };
+  const state = { stopping: false, restarts: 0, startedAt: performance.now() };
   const start = (): Promise<EmbeddedPostgres> => startEmbeddedPostgres({ dataDir: dir.path, onNotice, onExit: (line) => void again(line) });
   const again = async (line: string): Promise<void> => {
     if (state.stopping) return;
-    state.restarts += 1;
+    state.restarts = performance.now() - state.startedAt > HEALTHY_MS ? 1 : state.restarts + 1;
     onNotice(`${line}; it is started again`);
     try {
       if (state.restarts > RESTARTS) throw new Error('PostgreSQL ended too often');
       await sleep(500 * state.restarts);
       if (!state.stopping) running = start();
       await running;
+      state.startedAt = performance.now();
       onNotice('PostgreSQL is ready again');
     } catch (error) {
       onLost(error);

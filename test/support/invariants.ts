@@ -1,0 +1,270 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { verifyChain } from '@fleetroot/audit';
+import { LedgerKey, Secret, toHex } from '@fleetroot/core';
+import { openStore } from '@fleetroot/store';
+import { importPublicKey, type ParsedCertificate, parseCertificate, parseCrl, spkiSha256, verifySignature, verifyWithKey } from '@fleetroot/x509';
+import { Client } from 'pg';
+
+/** Where to look. */
+export interface Installation {
+  readonly dataDir: string;
+  /** Base URL of the status app. */
+  readonly status: string;
+}
+
+/** The self-tests of the signers that a test may start, at most. */
+const SELF_TESTS = 100;
+/** Of one kind; more of them tell nothing more. */
+const BREACHES_SHOWN = 5;
+
+export interface Look {
+  /** SQL that runs first, in a transaction that is rolled back: it shows that a check can fail. */
+  readonly tamper?: string;
+  /** The name of one check; the audit chain is left out then. */
+  readonly only?: string;
+  /** How long a serial that was revoked or burned may take to be on the published CRL. */
+  readonly crlWithinMs?: number;
+}
+
+type Check = (ledger: Ledger) => Promise<string[]>;
+
+interface Ledger {
+  readonly installation: Installation;
+  readonly crlWithinMs: number;
+  readonly key: LedgerKey;
+  query<R>(sql: string, values?: unknown[]): Promise<R[]>;
+}
+
+/**
+ * Every breach of what must hold while nothing is being issued (docs/architecture.md), read from the ledger by SQL, from
+ * the certificates themselves and from the published CRLs; empty when all holds. The code under test is not asked, but
+ * for the derivation of serials and the readers of DER.
+ */
+export async function invariants(installation: Installation, { tamper = 'SELECT', only, crlWithinMs = 20_000 }: Look = {}): Promise<string[]> {
+  const secret = (name: string): string => readFileSync(join(installation.dataDir, 'secrets', name), 'utf8').trim();
+  const client = new Client({ connectionString: secret('database-url') });
+  await client.connect();
+  try {
+    const ledger: Ledger = {
+      installation, crlWithinMs, key: new LedgerKey(new Uint8Array(Buffer.from(secret('ledger-key'), 'hex'))),
+      query: async <R>(sql: string, values?: unknown[]) => (await client.query(sql, values)).rows as R[],
+    };
+    const breaches: string[] = [];
+    // One moment for all checks: the worker goes on meanwhile.
+    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ');
+    await client.query(tamper);
+    for (const [name, check] of Object.entries(checks)) {
+      if (only !== undefined && name !== only) continue;
+      const found = await check(ledger);
+      breaches.push(...found.slice(0, BREACHES_SHOWN).map((breach) => `${name}: ${breach}`));
+      if (found.length > BREACHES_SHOWN) breaches.push(`${name}: ${found.length - BREACHES_SHOWN} more`);
+    }
+    await client.query('ROLLBACK');
+    return only !== undefined ? breaches : [...breaches, ...(await auditChain(secret('database-url'), ledger.key))];
+  } finally {
+    await client.end();
+  }
+}
+
+/** Rows that must not be there, as text. */
+const none = (sql: string): Check => async (ledger) => (await ledger.query<object>(sql)).map((row) => JSON.stringify(row));
+
+const checks: Record<string, Check> = {
+  'a batch is done when its chunks are': none(`
+    SELECT b.id, b.state FROM batch b WHERE b.state <> 'receiving' AND (b.state = 'done') <>
+      NOT EXISTS (SELECT FROM chunk c WHERE c.batch_id = b.id AND c.state <> 'done')`),
+  'a batch is the sum of its chunks': none(`
+    SELECT b.id, b.items, sum(c.items)::int AS of_chunks FROM batch b LEFT JOIN chunk c ON c.batch_id = b.id
+    GROUP BY b.id HAVING b.items <> coalesce(sum(c.items), 0)`),
+  'chunks cover their batch without a gap': none(`
+    SELECT batch_id, first FROM (
+      SELECT batch_id, first, coalesce(sum(items) OVER (PARTITION BY batch_id ORDER BY first ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
+      FROM chunk) c WHERE first <> before`),
+  'items = issued + failed in what is done': none(`
+    SELECT id, items, issued, failed FROM chunk WHERE state = 'done' AND items <> issued + failed`),
+  'a chunk counts what is there': none(`
+    SELECT c.id, c.issued, c.failed, certificates, failures FROM chunk c
+    CROSS JOIN LATERAL (SELECT count(*) AS certificates FROM certificate WHERE chunk_id = c.id) x
+    CROSS JOIN LATERAL (SELECT count(*) AS failures FROM failure WHERE chunk_id = c.id) y
+    WHERE c.issued <> certificates OR c.failed <> failures`),
+  'each item has one outcome': none(`
+    SELECT c.id, place FROM chunk c CROSS JOIN LATERAL generate_series(c.first, c.first + c.items - 1) AS place
+    WHERE c.state = 'done' AND 1 <> (SELECT count(*) FROM certificate WHERE chunk_id = c.id AND ordinal = place)
+      + (SELECT count(*) FROM failure WHERE chunk_id = c.id AND ordinal = place)`),
+  'what is done holds no requests': none(`SELECT id FROM chunk WHERE (state = 'done') <> (sealed IS NULL)`),
+  'a serial is issued once': none(`
+    SELECT ca_id, encode(serial, 'hex') AS serial FROM certificate GROUP BY 1, 2 HAVING count(*) > 1`),
+  'a burned serial is no certificate': none(`
+    SELECT b.ca_id, encode(b.serial, 'hex') AS serial FROM burned_serial b JOIN certificate c USING (ca_id, serial)`),
+  'a certificate has a stored intent': none(`
+    SELECT encode(c.serial, 'hex') AS serial, i.state FROM certificate c LEFT JOIN intent i ON i.id = c.intent_id
+    WHERE i.state IS DISTINCT FROM 'stored' OR i.chunk_id <> c.chunk_id OR i.ca_id <> c.ca_id`),
+  'one intent of a chunk is stored': none(`
+    SELECT chunk_id FROM intent WHERE state = 'stored' GROUP BY chunk_id HAVING count(*) > 1`),
+  'an open intent belongs to a chunk that is being signed': none(`
+    SELECT i.id FROM intent i LEFT JOIN chunk c ON c.id = i.chunk_id
+    WHERE i.state = 'open' AND (c.state IS DISTINCT FROM 'signing' OR c.fence <> i.fence)`),
+  'a key has the owner it was certified for': none(`
+    SELECT encode(c.serial, 'hex') AS serial, c.ecu_serial, k.owner FROM certificate c LEFT JOIN subject_key k USING (spki_sha256)
+    WHERE k.owner IS DISTINCT FROM coalesce('ecu:' || c.ecu_serial, 'server:' || c.subject_name, 'server:')`),
+  'a chunk has one chunk.issued event': none(`
+    SELECT c.id, count(e.seq) FROM chunk c
+    LEFT JOIN audit_event e ON e.payload::jsonb ->> 'action' = 'chunk.issued' AND e.payload::jsonb -> 'data' ->> 'chunk' = c.id::text
+    WHERE c.state = 'done' AND c.fence > 0 GROUP BY c.id HAVING count(e.seq) <> 1`),
+  'there are as many batch.accepted events as batches': none(`
+    SELECT batches, events FROM (SELECT count(*) AS batches FROM batch WHERE state <> 'receiving') b,
+      (SELECT count(*) AS events FROM audit_event WHERE payload::jsonb ->> 'action' = 'batch.accepted') e WHERE batches <> events`),
+  'an abandoned intent has one event': none(`
+    SELECT i.id, count(e.seq) FROM intent i
+    LEFT JOIN audit_event e ON e.payload::jsonb ->> 'action' = 'intent.abandoned' AND e.payload::jsonb -> 'data' ->> 'intent' = i.id::text
+    WHERE i.state = 'abandoned' GROUP BY i.id HAVING count(e.seq) <> 1`),
+  'serials derive from their intent': serialsDerive,
+  'an abandoned intent is burned': abandonedAreBurned,
+  'a certificate is what its row says': certificatesAreTheirRows,
+  'the audit log fixes what was issued': digestsMatch,
+  'what is revoked or burned is on the CRL': onCrl,
+};
+
+interface IntentRow { readonly id: string; readonly ca_id: number; readonly seed: Buffer; readonly first: number; readonly items: number }
+
+async function serialsDerive({ query, key }: Ledger): Promise<string[]> {
+  const rows = await query<{ serial: Buffer; ordinal: number; seed: Buffer }>(
+    'SELECT c.serial, c.ordinal, i.seed FROM certificate c JOIN intent i ON i.id = c.intent_id');
+  return rows.filter(({ serial, ordinal, seed }) => toHex(key.deriveSerial(seed, ordinal)) !== toHex(serial)).map(({ serial }) => toHex(serial));
+}
+
+async function abandonedAreBurned({ query, key }: Ledger): Promise<string[]> {
+  const burned = new Set((await query<{ ca_id: number; serial: Buffer }>('SELECT ca_id, serial FROM burned_serial'))
+    .map(({ ca_id, serial }) => `${ca_id}/${toHex(serial)}`));
+  const breaches: string[] = [];
+  for (const { id, ca_id, seed, first, items } of await query<IntentRow>(`SELECT id, ca_id, seed, first, items FROM intent WHERE state = 'abandoned'`)) {
+    for (let ordinal = first; ordinal < first + items; ordinal++) {
+      const name = `${ca_id}/${toHex(key.deriveSerial(seed, ordinal))}`;
+      if (!burned.delete(name)) breaches.push(`item ${ordinal} of intent ${id} is not`);
+    }
+  }
+  return [...breaches, ...Array.from(burned, (name) => `${name} is burned, and no intent tells why`)];
+}
+
+interface CertificateRow {
+  readonly ca_id: number; readonly serial: Buffer; readonly spki_sha256: Buffer; readonly ecu_serial: string | null;
+  readonly not_before: Date; readonly not_after: Date; readonly der: Buffer;
+}
+
+async function certificatesAreTheirRows({ query }: Ledger): Promise<string[]> {
+  const issuers = new Map((await query<{ id: number; certificate: Buffer }>('SELECT id, certificate FROM ca')).map(({ id, certificate }) => {
+    const parsed = parseCertificate(certificate);
+    return [id, { parsed, key: importPublicKey(parsed.spkiDer) }];
+  }));
+  return (await query<CertificateRow>('SELECT ca_id, serial, spki_sha256, ecu_serial, not_before, not_after, der FROM certificate')).flatMap((row) => {
+    const issuer = issuers.get(row.ca_id);
+    const wrong = issuer === undefined ? ['issuer'] : differences(row, parseCertificate(row.der), issuer.parsed);
+    const { signatureAlgorithm, tbsDer, signature } = parseCertificate(row.der);
+    if (issuer !== undefined && !verifyWithKey(issuer.key, signatureAlgorithm, tbsDer, signature)) wrong.push('signature');
+    return wrong.map((what) => `${toHex(row.serial)}: ${what}`);
+  });
+}
+
+function differences(row: CertificateRow, certificate: ParsedCertificate, issuer: ParsedCertificate): string[] {
+  const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
+  const holds: Record<string, boolean> = {
+    serial: same(certificate.serial, row.serial),
+    issuer: same(certificate.issuerDer, issuer.subjectDer),
+    key: same(spkiSha256(certificate.spkiDer), row.spki_sha256),
+    notBefore: Math.abs(certificate.notBefore.getTime() - row.not_before.getTime()) < 1000,
+    notAfter: Math.abs(certificate.notAfter.getTime() - row.not_after.getTime()) < 1000,
+    outlives: certificate.notAfter <= issuer.notAfter,
+    subject: row.ecu_serial === null || Buffer.from(certificate.subjectDer).includes(row.ecu_serial),
+    leaf: !certificate.isCa,
+  };
+  return Object.entries(holds).filter(([, holding]) => !holding).map(([what]) => what);
+}
+
+async function digestsMatch({ query }: Ledger): Promise<string[]> {
+  const events = await query<{ data: { chunk: string; issued: number; failed: number; certificatesSha256: string } }>(
+    `SELECT payload::jsonb -> 'data' AS data FROM audit_event WHERE payload::jsonb ->> 'action' = 'chunk.issued'`);
+  const told = new Map(events.map(({ data }) => [data.chunk, data.certificatesSha256]));
+  const digests = new Map<string, ReturnType<typeof createHash>>();
+  for (const { chunk_id, der } of await query<{ chunk_id: string; der: Buffer }>('SELECT chunk_id, der FROM certificate ORDER BY chunk_id, ordinal')) {
+    const digest = digests.get(chunk_id) ?? createHash('sha256');
+    digests.set(chunk_id, digest.update(der));
+  }
+  return Array.from(digests).filter(([chunk, digest]) => told.get(chunk) !== digest.digest('hex')).map(([chunk]) => `chunk ${chunk}`);
+}
+
+/** The CRLs as anybody gets them. */
+async function onCrl({ query, installation, crlWithinMs }: Ledger): Promise<string[]> {
+  const wanted = await query<{ name: string; certificate: Buffer; serial: Buffer }>(`
+    SELECT ca.name, ca.certificate, s.serial FROM ca JOIN (
+      SELECT ca_id, serial, not_after FROM revocation UNION ALL SELECT ca_id, serial, not_after FROM burned_serial
+    ) s ON s.ca_id = ca.id WHERE s.not_after > now()`);
+  for (const until = Date.now() + crlWithinMs; ; await new Promise((resolve) => setTimeout(resolve, 300))) {
+    const missing: string[] = [];
+    for (const name of new Set(wanted.map((each) => each.name))) {
+      const serials = wanted.filter((each) => each.name === name);
+      missing.push(...(await missingOnCrl(`${installation.status}/crl/${name}.crl`, serials)));
+    }
+    if (missing.length === 0 || Date.now() > until) return missing;
+  }
+}
+
+async function missingOnCrl(url: string, wanted: readonly { readonly certificate: Buffer; readonly serial: Buffer }[]): Promise<string[]> {
+  const response = await fetch(url);
+  if (!response.ok) return [`${url} answers ${response.status}`];
+  const crl = parseCrl(new Uint8Array(await response.arrayBuffer()));
+  const [first] = wanted;
+  if (first !== undefined && !verifySignature(parseCertificate(first.certificate).spkiDer, crl.signatureAlgorithm, crl.tbsDer, crl.signature)) {
+    return [`${url}: signature`];
+  }
+  if (crl.nextUpdate < new Date()) return [`${url} has expired`];
+  return wanted.filter(({ serial }) => !crl.entries.has(toHex(serial))).map(({ serial }) => `${toHex(serial)} is not on ${url}`);
+}
+
+/**
+ * What the HSM signed beside the ledger (I2): each certificate and each CRL was signed, once; what is left over are the
+ * signers' self-tests, CRLs that were not published, and no more lost certificates than serials were burned.
+ */
+export async function signaturesOnRecord(installation: Installation, recorded: ReadonlyMap<string, number>): Promise<string[]> {
+  const client = new Client({ connectionString: readFileSync(join(installation.dataDir, 'secrets/database-url'), 'utf8').trim() });
+  await client.connect();
+  try {
+    const left = new Map(recorded);
+    const breaches = Array.from(recorded).filter(([, times]) => times > 1).map(([input, times]) => `${input} was signed ${times} times`);
+    const digests = (tbs: Uint8Array): string[] => ['sha256', 'sha384', 'sha512'].map((name) => createHash(name).update(tbs).digest('hex'));
+    const account = (what: string, tbs: Uint8Array): void => {
+      if (!digests(tbs).some((digest) => left.delete(digest))) breaches.push(`${what} was not signed by this HSM`);
+    };
+    for (const { der } of (await client.query<{ der: Buffer }>('SELECT der FROM certificate')).rows) {
+      account(`certificate ${toHex(parseCertificate(der).serial)}`, parseCertificate(der).tbsDer);
+    }
+    for (const { der } of (await client.query<{ der: Buffer }>('SELECT der FROM crl WHERE der IS NOT NULL')).rows) {
+      account(`CRL ${parseCrl(der).number}`, parseCrl(der).tbsDer);
+    }
+    const { rows: [may] } = await client.query<{ lost: number }>(
+      'SELECT ((SELECT count(*) FROM burned_serial) + (SELECT count(*) FROM crl WHERE der IS NULL))::int AS lost');
+    return [...breaches, ...(left.size > (may?.lost ?? 0) + SELF_TESTS ? [`${left.size} signatures, of which the ledger knows ${may?.lost}`] : [])];
+  } finally {
+    await client.end();
+  }
+}
+
+async function auditChain(databaseUrl: string, ledgerKey: LedgerKey): Promise<string[]> {
+  const store = await openStore({ databaseUrl: new Secret(databaseUrl), ledgerKey, pool: 2 });
+  try {
+    const head = await store.audit.head();
+    const verdict = await verifyChain(upTo(store.audit.events(), head.seq), head);
+    return verdict.breach === undefined ? [] : [`audit chain: ${verdict.breach.what} at ${verdict.breach.seq}`];
+  } finally {
+    await store.close();
+  }
+}
+
+/** The worker may append meanwhile: its events come after the head that was read. */
+async function* upTo<T extends { readonly seq: bigint }>(events: AsyncIterable<T>, last: bigint): AsyncGenerator<T> {
+  for await (const event of events) {
+    if (event.seq > last) return;
+    yield event;
+  }
+}
