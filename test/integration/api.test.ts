@@ -198,7 +198,7 @@ describe('one certificate', () => {
     expect((await issue(body, 'line', { 'idempotency-key': 'single' })).body).toEqual(first.body);
     const told = (await (await plant.fetch('GET', '/v1/audit', 'auditor')).text()).trim().split('\n')
       .map((line) => JSON.parse((JSON.parse(line) as { payload: string }).payload) as { action: string; subject: string; data: { ecu?: string } })
-      .filter(({ data }) => data.ecu === body['ecuSerial']);
+      .filter(({ data }) => data.ecu === (body as { ecuSerial?: unknown }).ecuSerial);
     expect(told).toMatchObject([{ action: 'batch.accepted', subject: expect.stringMatching(/^batch:[0-9a-f-]{36}$/) }]);
     expect(await issue({ ...body, partNumber: 'PN-2' }, 'line', { 'idempotency-key': 'single' })).toMatchObject({ status: 409, body: { code: 'idempotency.conflict' } });
   });

@@ -9,7 +9,7 @@ import { type Product, until } from './product.ts';
 export type Part = 'api' | 'issuer' | 'status' | 'worker' | 'postgres' | 'hsm';
 
 /** Process ids of a part of the product, found by what they run; `hsm`: the processes that drive the issuers' HSM. */
-export function pidsOf(product: Product, part: Part): number[] {
+function pidsOf(product: Product, part: Part): number[] {
   if (part === 'postgres') return children([product.pid], /\/postgres\0-D\0/);
   if (part === 'hsm') return children(pidsOf(product, 'issuer'), /\/hsm\/dist\/process\/main\.js\0/);
   return children([product.pid], new RegExp(`/apps/${part}/dist/main\\.js\\0`));
@@ -60,8 +60,8 @@ export async function midAttempt(product: Product, batchId: string, issued: numb
       const { rows: [row] } = await client.query<{ open: boolean; issued: number; done: boolean }>(
         `SELECT EXISTS (SELECT FROM intent i JOIN chunk c ON c.id = i.chunk_id WHERE c.batch_id = $1 AND i.state = 'open') AS open,
                 coalesce(sum(issued), 0)::int AS issued, bool_and(state = 'done') AS done FROM chunk WHERE batch_id = $1`, [batchId]);
-      if (row?.open === true && row.issued >= issued) return;
-      if (row?.done === true) throw new Error('the batch is done already');
+      if (row?.open && row.issued >= issued) return;
+      if (row?.done) throw new Error('the batch is done already');
       if (Date.now() > deadline) throw new Error('no attempt was open for a minute');
     }
   } finally {

@@ -35,7 +35,7 @@ export const settings = {
   ocspTokenPin: { variable: 'FLEETROOT_OCSP_TOKEN_PIN', type: 'secret', meaning: 'its user PIN' },
   hsmDeadlineMs: { variable: 'FLEETROOT_HSM_DEADLINE_MS', type: 'number', default: '3000', meaning: 'how long one call to the HSM may take, in milliseconds' },
   hsmSessionCopies: { variable: 'FLEETROOT_HSM_SESSION_COPIES', type: 'string', default: 'try', values: ['try', 'never'], meaning: 'sign with session copies of token keys where the HSM allows them (faster in SoftHSM)' },
-  issuerConcurrency: { variable: 'FLEETROOT_ISSUER_CONCURRENCY', type: 'number', default: '2', meaning: 'chunks that one issuer works on at once' },
+  issuerConcurrency: { variable: 'FLEETROOT_ISSUER_CONCURRENCY', type: 'number', default: '4', meaning: 'chunks that one issuer works on at once' },
   chunkItems: { variable: 'FLEETROOT_CHUNK_ITEMS', type: 'number', default: '250', meaning: 'items a job issues' },
   staleAfterMs: { variable: 'FLEETROOT_STALE_AFTER_MS', type: 'number', default: '30000', meaning: 'silence after which an issuer counts as dead and its chunk is taken over, in milliseconds' },
   maxBatchItems: { variable: 'FLEETROOT_MAX_BATCH_ITEMS', type: 'number', default: '1000000', meaning: 'items a batch may have' },
