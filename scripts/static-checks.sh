@@ -25,6 +25,7 @@ check 'lint' oxlint --type-aware
 check 'dependency rules, and a planted violation of each' node scripts/check-dependency-rules.mjs
 check 'unused code' knip
 check 'table of settings' node scripts/settings-table.mjs --check
+check 'page of dependencies' node scripts/check-dependencies-page.mjs
 
 [ -z "$failed" ] && exit 0
 echo "failed: ${failed#, }" >&2

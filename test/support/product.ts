@@ -48,7 +48,7 @@ export async function startProduct(options: ProductOptions = {}): Promise<Produc
   let printed = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => (printed += data.toString()));
   const api = `http://127.0.0.1:${apiPort}`;
-  await ready(child, api, () => printed);
+  await ready(child, [api, `http://127.0.0.1:${statusPort}`], () => printed);
 
   const token = (name: TokenName): string => readFileSync(join(dataDir, 'secrets', `${name}.token`), 'utf8').trim();
   const request: Product['fetch'] = (method, path, name, headers = {}, body) =>
@@ -87,11 +87,12 @@ export async function startProduct(options: ProductOptions = {}): Promise<Produc
   };
 }
 
-async function ready(child: ChildProcess, api: string, printed: () => string): Promise<void> {
+/** The api takes requests before the status app has its OCSP signer: both are waited for. */
+async function ready(child: ChildProcess, urls: readonly string[], printed: () => string): Promise<void> {
   await until(async () => {
     if (child.exitCode !== null) throw new Error(`fleetroot up ended with ${child.exitCode}:\n${printed()}`);
-    const response = await fetch(`${api}/readyz`).catch(() => undefined);
-    return response?.ok === true;
+    const answers = await Promise.all(urls.map((url) => fetch(`${url}/readyz`).catch(() => undefined)));
+    return answers.every((answer) => answer?.ok === true);
   }, 120_000, () => `fleetroot up did not get ready:\n${printed()}`);
 }
 
