@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startEmbeddedPostgres } from '@fleetroot/store';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { openFolder } from '../support/folder.ts';
 import { opensslKeyAndRequest } from '../support/openssl.ts';
 import { freePort } from '../support/ports.ts';
 import { until } from '../support/product.ts';
@@ -22,14 +22,13 @@ interface Service {
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const compose = parse(readFileSync(join(ROOT, 'docker/compose.yaml'), 'utf8'), { merge: true }) as { services: Record<string, Service>; secrets: object; volumes: object };
-const folder = mkdtempSync(join(tmpdir(), 'fleetroot-compose-'));
+const folder = openFolder('fleetroot-compose-');
 const children: { name: string; child: ChildProcess; printed: () => string }[] = [];
 const cleanUp: (() => Promise<void>)[] = [];
 let translate: (text: string) => string;
 let api: string;
 
 beforeAll(async () => {
-  chmodSync(folder, 0o755);
   const postgres = await startEmbeddedPostgres({ dataDir: folder, onNotice: () => undefined });
   cleanUp.push(() => postgres.stop());
   const redis = await startRedis();

@@ -1,10 +1,10 @@
 // Whatever dies, nothing is lost and nothing is doubled: the running product with its parts killed under it.
-import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { request } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { openFolder } from '../support/folder.ts';
 import { accepted, answering, ask, done, ecuKey, emptyQueue, freezeIssuerMidAttempt, kill, line, lines, midAttempt, progress, results, submit } from '../support/faults.ts';
 import { recordedSignatures, recordingModule } from '../support/hsm-record.ts';
 import { invariants, signaturesOnRecord } from '../support/invariants.ts';
@@ -22,7 +22,7 @@ const start = async (): Promise<void> => {
 };
 
 beforeAll(async () => {
-  dataDir = mkdtempSync(join(tmpdir(), 'fleetroot-faults-'));
+  dataDir = openFolder('fleetroot-faults-');
   const folder = join(dataDir, 'record');
   const module = recordingModule(folder);
   if (module !== undefined) record = folder;

@@ -1,12 +1,12 @@
 // The two commands of README, as a user gives them: what `fleetroot up` says, leaves and ends with.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openFolder } from '../support/folder.ts';
 import { freePort } from '../support/ports.ts';
 
 const MAIN = fileURLToPath(new URL('../../apps/cli/dist/main.js', import.meta.url));
@@ -15,7 +15,7 @@ let folder: string;
 let dataDir: string;
 let ports: string[];
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'fleetroot-up-'));
+  folder = openFolder('fleetroot-up-');
   // PostgreSQL's own user must pass, where the tests run as root.
   execFileSync('chmod', ['755', folder]);
   dataDir = join(folder, 'data');

@@ -1,8 +1,8 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { openFolder } from './folder.ts';
 import { freePort } from './ports.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -38,7 +38,7 @@ export interface ProductOptions {
 }
 
 export async function startProduct(options: ProductOptions = {}): Promise<Product> {
-  const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'fleetroot-'));
+  const dataDir = options.dataDir ?? openFolder('fleetroot-');
   const [apiPort, devicePort, statusPort, internalPort] = await Promise.all([freePort(), freePort(), freePort(), freePort()]);
   const child = spawn(process.execPath, [
     join(ROOT, 'apps/cli/dist/main.js'), 'up', '--no-demo', '--data-dir', dataDir, '--issuers', String(options.issuers ?? 1),

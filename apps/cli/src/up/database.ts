@@ -93,7 +93,9 @@ export async function embeddedDatabase(dir: DataDir, { onNotice, onLost }: Embed
     await postgres?.stop();
   };
   let running = start();
-  const { adminUrl } = await running;
+  const { adminUrl, folder } = await running;
+  // PostgreSQL refuses to run as root, and its own user does not reach every folder of root's.
+  if (!folder.startsWith(dir.path)) onNotice(`PostgreSQL keeps its data in ${folder}, as its user cannot reach ${dir.path}`);
   try {
     await provisionInto({ urlFile, statusUrlFile }, adminUrl);
   } catch (error) {
