@@ -38,7 +38,6 @@ export function openApiDocument(listeners: readonly Listener[], version: string)
       title: 'Fleetroot', version, license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       description: 'PKI and certificate lifecycle of a vehicle fleet. Every error is application/problem+json with a stable `code`.',
     },
-    jsonSchemaDialect: 'https://json-schema.org/draft/2020-12/schema',
     paths,
     components: {
       schemas: Object.fromEntries([...schemas].sort(([a], [b]) => (a < b ? -1 : 1))),
