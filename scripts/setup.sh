@@ -93,6 +93,8 @@ if [ "$purpose" = test ]; then
   need_file p11-kit-modules /usr/lib/*/pkcs11/p11-kit-client.so
   need_command keytool default-jre-headless
   need_command redis-server redis-server
+  need_command pgrep procps
+  need_command cc gcc
   need_file ca-certificates /etc/ssl/certs/ca-certificates.crt
 fi
 

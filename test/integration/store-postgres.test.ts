@@ -296,10 +296,17 @@ describe('while PostgreSQL is away', () => {
     const clients = Array.from({ length: Number(max) }, () => new Client({ connectionString: ledger.postgres.databaseUrl.reveal() }));
     for (const client of clients) client.on('error', quiet);
     const connected = await Promise.allSettled(clients.map((client) => client.connect()));
+    const stores: Awaited<ReturnType<typeof openStore>>[] = [];
     try {
       expect(connected.some(({ status }) => status === 'rejected')).toBe(true);
-      await expect(openStore({ databaseUrl: ledger.postgres.databaseUrl, ledgerKey: ledger.key, pool: 1 }).catch(code)).resolves.toBe('store.unavailable');
+      // A connection of the ledger's own pool may end meanwhile: whatever takes its place holds it.
+      for (let answer: unknown; answer !== 'store.unavailable';) {
+        answer = await openStore({ databaseUrl: ledger.postgres.databaseUrl, ledgerKey: ledger.key, pool: 1 }).then((store) => void stores.push(store), code);
+        expect([undefined, 'store.unavailable']).toContain(answer);
+        expect(stores.length).toBeLessThan(20);
+      }
     } finally {
+      await Promise.allSettled(stores.map((store) => store.close()));
       await Promise.allSettled(clients.map((client) => client.end()));
     }
   });

@@ -101,11 +101,21 @@ export class BlockingChannel {
 
   #fill(buffer: Buffer): Buffer | undefined {
     for (let at = 0; at < buffer.length; ) {
-      const got = readSync(this.#fd, buffer, at, buffer.length - at, null);
+      const got = this.#read(buffer, at);
       if (got === 0) return undefined;
       at += got;
     }
     return buffer;
+  }
+
+  /** Octets read, 0 at the end. Another end that died with our words unread resets the connection, which is an end too. */
+  #read(buffer: Buffer, at: number): number {
+    try {
+      return readSync(this.#fd, buffer, at, buffer.length - at, null);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ECONNRESET') return 0;
+      throw error;
+    }
   }
 }
 
