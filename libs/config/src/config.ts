@@ -5,6 +5,7 @@ import { type Setting, settings } from './settings.ts';
 type Value<S extends Setting> =
   S['type'] extends 'secret' | 'secret-bytes' ? (S['type'] extends 'secret' ? Secret : Uint8Array)
   : S['type'] extends 'number' ? number
+  : S['type'] extends 'file' ? Uint8Array
   : S['type'] extends 'address' ? Address
   : string;
 
@@ -58,8 +59,9 @@ function read(setting: Setting, environment: Readonly<Record<string, string | un
     case 'string': return given;
     case 'number': return wholeNumber(variable, given);
     case 'address': return address(variable, given);
-    case 'secret': return new Secret(secretFile(variable, given).toString('utf8').trim());
-    case 'secret-bytes': return new Uint8Array(Buffer.from(secretFile(variable, given).toString('utf8').trim(), 'hex'));
+    case 'file': return new Uint8Array(contentOf(variable, given));
+    case 'secret': return new Secret(contentOf(variable, given).toString('utf8').trim());
+    case 'secret-bytes': return new Uint8Array(Buffer.from(contentOf(variable, given).toString('utf8').trim(), 'hex'));
   }
 }
 
@@ -76,7 +78,7 @@ function address(variable: string, given: string): Address {
   return { host: match[1] ?? match[2] ?? '', port };
 }
 
-function secretFile(variable: string, path: string): Buffer {
+function contentOf(variable: string, path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (error) {

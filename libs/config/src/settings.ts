@@ -1,8 +1,8 @@
 /** One setting: where it comes from and what it means. The table in docs/operations.md is made from these. */
 export interface Setting {
   readonly variable: string;
-  /** `secret` and `secret-bytes` (hex) are read from the file that VARIABLE_FILE names. */
-  readonly type: 'string' | 'number' | 'address' | 'secret' | 'secret-bytes';
+  /** `secret` and `secret-bytes` (hex) are read from the file that VARIABLE_FILE names, `file` from the one that VARIABLE names. */
+  readonly type: 'string' | 'number' | 'address' | 'file' | 'secret' | 'secret-bytes';
   readonly meaning: string;
   readonly default?: string;
   readonly optional?: true;
@@ -43,6 +43,7 @@ export const settings = {
   crlLifetimeMinutes: { variable: 'FLEETROOT_CRL_LIFETIME_MINUTES', type: 'number', default: '1440', meaning: 'nextUpdate minus thisUpdate of a CRL, in minutes' },
   crlRefreshPercent: { variable: 'FLEETROOT_CRL_REFRESH_PERCENT', type: 'number', default: '50', meaning: 'part of its lifetime after which a CRL is published anew, in percent' },
   ocspSignerRefreshPercent: { variable: 'FLEETROOT_OCSP_SIGNER_REFRESH_PERCENT', type: 'number', default: '50', meaning: 'part of its lifetime after which an OCSP signer certificate is replaced, in percent' },
+  keyBlocklist: { variable: 'FLEETROOT_KEY_BLOCKLIST', type: 'file', optional: true, meaning: 'file of compromised public keys, which get no certificate: SHA-256 of the SubjectPublicKeyInfo in hex, a line a key, `#` begins a comment; read when api and issuer start' },
   renewalWindowDays: { variable: 'FLEETROOT_RENEWAL_WINDOW_DAYS', type: 'number', default: '30', meaning: 'days before expiry from which an ECU is told to renew' },
   scheduleSeconds: { variable: 'FLEETROOT_SCHEDULE_SECONDS', type: 'number', default: '10', meaning: 'how often the worker looks whether something is due, in seconds' },
   logLevel: { variable: 'FLEETROOT_LOG_LEVEL', type: 'string', default: 'info', values: ['debug', 'info', 'warn', 'error', 'silent'], meaning: 'least level that is logged' },

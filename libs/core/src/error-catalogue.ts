@@ -71,6 +71,8 @@ export const errorCatalogue = {
   'ocsp.request-malformed': never('invalid', 'The OCSP request is not valid DER'),
   'crl.not-found': never('not-found', 'No CRL is published yet'),
   'crl.invalid': never('internal', 'The CRL to be published fails its check'),
+  'cms.malformed': never('invalid', 'The CMS message is not valid'),
+  'cms.signature-invalid': never('invalid', 'A signature of the CMS message is not valid'),
   'ceremony.invalid': never('invalid', 'The ceremony file is not valid'),
   // Truststores, suppliers, first connections
   'truststore.not-found': never('not-found', 'No such truststore'),

@@ -11,6 +11,7 @@ export {
   algorithmFitsKey, importPublicKey, keyIdentifier, type KeyType, type PublicKeyFacts, publicKeyFacts, signatureAlgorithmFor,
   spkiSha256,
 } from './key/public-key.ts';
+export { type BlockedKeys, readBlockedKeys, refuseBlockedKey } from './key/blocked-keys.ts';
 export { ecdsaSignatureToDer, verifySignature, verifyWithKey } from './key/signature.ts';
 export { type AttributeTypeName, attributeTypes } from './name/attribute-types.ts';
 export { encodeName, type NameAttribute, type NamePart, parseName } from './name/name.ts';
@@ -19,6 +20,7 @@ export {
   encodeGeneralName, encodeGeneralNames, type GeneralName, type GeneralNameKind, parseGeneralNames, readGeneralNames,
 } from './name/general-name.ts';
 export { type BasicConstraints, encodeExtension, type Extension, extension } from './certificate/extension.ts';
+export type { NameSubtree, NameSubtrees } from './certificate/extension-name-constraints.ts';
 export { extensionOids, type KeyPurpose, keyPurposeOids, type KeyUsage, keyUsages } from './certificate/oids.ts';
 export { readExtensions } from './certificate/read-extension.ts';
 export { CertificateTemplate } from './certificate/template.ts';
@@ -29,10 +31,13 @@ export { readTime, type TbsTime } from './certificate/tbs.ts';
 export { type CertificationRequest, MAX_REQUEST_OCTETS, parseRequest, verifyPossession } from './request/request.ts';
 export { readRequest } from './request/read.ts';
 export { buildRequest, type RequestFields } from './request/build.ts';
+export { compileLint } from './lint/compile.ts';
 export { lintCertificate } from './lint/lint.ts';
 export type { LintContext, LintFinding, LintKind, LintRule, LintSeverity } from './lint/rule.ts';
-export { CrlEntries, type CrlEntry, CrlEntryList } from './crl/entries.ts';
-export { assembleCrl, buildCrlTbs, type CrlFields } from './crl/build.ts';
+export type { CrlEntry } from './crl/entry-encoder.ts';
+export { CrlEntries, CrlEntryList } from './crl/entries.ts';
+export { assembleCrl, buildCrlTbs, type CrlFacts, type CrlFields } from './crl/build.ts';
+export { type CrlSpool, type StreamedCrlTbs, writeCrl, writeCrlTbs } from './crl/stream.ts';
 export { type ParsedCrl, parseCrl } from './crl/parse.ts';
 export type { CertIdHash } from './ocsp/oids.ts';
 export { type CertId, OCSP_MAX_OCTETS, type OcspRequest, parseOcspRequest } from './ocsp/request.ts';
@@ -43,3 +48,7 @@ export {
 } from './ocsp/response.ts';
 export { checkTrustAnchor, type PathInput, type ValidatedPath, validatePath } from './path/validate.ts';
 export type { PathFailure, PathPurpose } from './path/rules.ts';
+export { type CertificateBundle, decodeCertsOnly, encodeCertsOnly } from './cms/certs-only.ts';
+export { CMS_MAX_OCTETS } from './cms/content-info.ts';
+export { buildSignedData, type SignedDataFields } from './cms/sign.ts';
+export { type CmsSigner, type VerifiedSignedData, verifySignedData } from './cms/verify.ts';

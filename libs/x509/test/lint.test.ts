@@ -1,85 +1,19 @@
-import { generateKeyPairSync } from 'node:crypto';
-import {
-  algorithmIdentifier, assembleCertificate, der, encodeExtension, encodeName, type Extension, extension, keyIdentifier, lintCertificate,
-  type LintKind, parseCertificate, type ParsedCertificate,
-} from '@fleetroot/x509';
+import { der, encodeName, type Extension, extension, keyIdentifier, lintCertificate, type LintKind, type ParsedCertificate, algorithmIdentifier } from '@fleetroot/x509';
 import { describe, expect, test } from 'vitest';
+import {
+  caSpki, changed, type Fields, good, hardwareModule, issuer, leafName, leafSpki, name, noExtensions, raw, secp256k1Spki, tbsOf,
+} from '../../../test/vectors/lint/parts.ts';
 import { rules } from '../src/lint/rules.ts';
 
-const newSpki = (): Uint8Array =>
-  new Uint8Array(generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ format: 'der', type: 'spki' }));
-const caSpki = newSpki();
-const leafSpki = newSpki();
-const caName = encodeName([{ type: 'commonName', value: 'ECU Issuing 1' }]);
-const leafName = encodeName([{ type: 'commonName', value: 'TCU-26-01' }]);
-
-interface Fields {
-  readonly version: Uint8Array;
-  readonly serial: Uint8Array;
-  readonly algorithm: Uint8Array;
-  readonly issuer: Uint8Array;
-  readonly notBefore: Uint8Array;
-  readonly notAfter: Uint8Array;
-  readonly subject: Uint8Array;
-  readonly spki: Uint8Array;
-  /** By the name of the table below; undefined leaves one out. */
-  readonly extensions: Record<string, Extension | Uint8Array | undefined>;
-}
-
-const common = {
-  version: der.explicit(0, der.integer(2)),
-  serial: der.integer(new Uint8Array(16).fill(0x41)),
-  algorithm: algorithmIdentifier('ecdsa-sha256'),
-  issuer: caName,
-  notBefore: der.time(new Date('2026-11-22T12:00:00Z')),
-  notAfter: der.time(new Date('2036-11-22T12:00:00Z')),
-};
-const names = extension.subjectAltName([{ kind: 'dns', value: 'tcu.example' }], false);
-
-const good: Record<LintKind, Fields> = {
-  leaf: {
-    ...common, subject: leafName, spki: leafSpki,
-    extensions: {
-      bc: extension.basicConstraints({ ca: false }), ku: extension.keyUsage(['digitalSignature']), eku: extension.extendedKeyUsage(['clientAuth']),
-      san: names, ski: extension.subjectKeyIdentifier(keyIdentifier(leafSpki)), aki: extension.authorityKeyIdentifier(keyIdentifier(caSpki)),
-      aia: extension.authorityInformationAccess({ ocsp: 'http://status.example/ocsp' }), cdp: extension.crlDistributionPoints(['http://status.example/a.crl']),
-    },
-  },
-  'ocsp-signer': {
-    ...common, subject: leafName, spki: leafSpki,
-    extensions: {
-      ku: extension.keyUsage(['digitalSignature']), eku: extension.extendedKeyUsage(['OCSPSigning']), nocheck: extension.ocspNoCheck(),
-      aki: extension.authorityKeyIdentifier(keyIdentifier(caSpki)),
-    },
-  },
-  ca: {
-    ...common, subject: caName, spki: caSpki, notAfter: der.time(new Date('2046-11-22T12:00:00Z')),
-    extensions: {
-      bc: extension.basicConstraints({ ca: true, pathLength: 0 }), ku: extension.keyUsage(['keyCertSign', 'cRLSign']),
-      ski: extension.subjectKeyIdentifier(keyIdentifier(caSpki)),
-    },
-  },
-};
-
-function tbsOf(fields: Fields): Uint8Array {
-  const encoded = Object.values(fields.extensions).flatMap((one) =>
-    one === undefined ? [] : [one instanceof Uint8Array ? one : encodeExtension(one)]);
-  return der.sequence(
-    fields.version, fields.serial, fields.algorithm, fields.issuer, der.sequence(fields.notBefore, fields.notAfter), fields.subject, fields.spki,
-    ...(encoded.length === 0 ? [] : [der.explicit(3, der.sequence(...encoded))]),
-  );
-}
-
-const issuer = parseCertificate(assembleCertificate(tbsOf(good.ca), 'ecdsa-sha256', Uint8Array.of(1)));
-
 function findings(kind: LintKind, change: Partial<Fields>, by: ParsedCertificate | undefined): string[] {
-  const fields = { ...good[kind], ...change, extensions: { ...good[kind].extensions, ...change.extensions } };
-  return lintCertificate(tbsOf(fields), { kind, issuer: by }).map(({ rule }) => rule);
+  return lintCertificate(tbsOf(changed(kind, change)), { kind, issuer: by }).map(({ rule }) => rule);
 }
 
-const raw = (oid: string, critical: boolean, value: Uint8Array): Extension => ({ oid, critical, value });
-const name = (dotted: string, tagOctet: number, value: string): Uint8Array =>
-  der.sequence(der.tlv(der.tag.set, der.sequence(der.oid(dotted), der.tlv(tagOctet, Buffer.from(value)))));
+const names = good.leaf.extensions['san'] as Extension;
+
+const noRevAvail = raw('2.5.29.56', false, der.nullValue());
+const quiet = { aia: undefined, cdp: undefined };
+const module = (value: Uint8Array): Extension => extension.subjectAltName([{ kind: 'other', value }], false);
 
 type Case = [rule: string, kind: LintKind, why: string, change: Partial<Fields>];
 const cases: Case[] = [
@@ -88,7 +22,7 @@ const cases: Case[] = [
   ['well-formed', 'leaf', 'a negative serial number', { serial: Uint8Array.of(2, 1, 0xff) }],
   ['well-formed', 'leaf', 'no purpose', { extensions: { eku: raw('2.5.29.37', false, der.sequence()) } }],
   ['well-formed', 'leaf', 'extensions without version 3', { version: new Uint8Array() }],
-  ['version', 'leaf', 'version 1', { version: new Uint8Array(), extensions: none('leaf') }],
+  ['version', 'leaf', 'version 1', { version: new Uint8Array(), extensions: noExtensions('leaf') }],
   ['serial-number', 'leaf', 'zero', { serial: der.integer(0) }],
   ['serial-number', 'leaf', '21 octets', { serial: der.integer(new Uint8Array(21).fill(0x41)) }],
   ['serial-length', 'leaf', '7 octets', { serial: der.integer(new Uint8Array(7).fill(0x41)) }],
@@ -110,7 +44,7 @@ const cases: Case[] = [
   ['subject-strings', 'leaf', 'a serial number in UTF-8', { subject: name('2.5.4.5', der.tag.utf8String, 'TCU') }],
   ['subject-strings', 'leaf', '65 characters', { subject: name('2.5.4.3', der.tag.utf8String, 'x'.repeat(65)) }],
   ['subject-strings', 'leaf', 'not a string', { subject: name('2.5.4.3', der.tag.octetString, 'x') }],
-  ['subject-public-key', 'leaf', 'a curve that is refused', { spki: otherCurve(), extensions: { ski: undefined } }],
+  ['subject-public-key', 'leaf', 'a curve that is refused', { spki: secp256k1Spki, extensions: { ski: undefined } }],
   ['extensions-unique', 'leaf', 'twice', { extensions: { again: extension.extendedKeyUsage(['clientAuth']) } }],
   ['critical-extensions-known', 'leaf', 'unknown', { extensions: { other: raw('1.2.3.4', true, der.nullValue()) } }],
   ['extensions-non-critical', 'leaf', 'SKI', { extensions: { ski: { ...extension.subjectKeyIdentifier(keyIdentifier(leafSpki)), critical: true } } }],
@@ -141,22 +75,22 @@ const cases: Case[] = [
   ['ocsp-nocheck', 'leaf', 'on a leaf', { extensions: { nocheck: extension.ocspNoCheck() } }],
   ['end-entity', 'leaf', 'cA TRUE', { extensions: { bc: extension.basicConstraints({ ca: true }) } }],
   ['end-entity', 'ocsp-signer', 'cRLSign', { extensions: { ku: extension.keyUsage(['digitalSignature', 'cRLSign']) } }],
+  ['name-constraints', 'leaf', 'in an end entity', { extensions: { nc: raw('2.5.29.30', true, der.sequence()) } }],
+  ['name-constraints', 'ca', 'not critical', { extensions: { nc: raw('2.5.29.30', false, der.sequence()) } }],
+  ['no-rev-avail', 'leaf', 'beside a CRL', { extensions: { aia: undefined, no: noRevAvail } }],
+  ['no-rev-avail', 'leaf', 'beside OCSP', { extensions: { cdp: undefined, no: noRevAvail } }],
+  ['no-rev-avail', 'leaf', 'beside a freshest CRL', { extensions: { ...quiet, fresh: raw('2.5.29.46', false, der.sequence()), no: noRevAvail } }],
+  ['no-rev-avail', 'leaf', 'critical', { extensions: { ...quiet, no: { ...noRevAvail, critical: true } } }],
+  ['no-rev-avail', 'leaf', 'not NULL', { extensions: { ...quiet, no: raw('2.5.29.56', false, der.sequence()) } }],
+  ['no-rev-avail', 'ca', 'in a CA', { extensions: { no: noRevAvail } }],
+  ['no-expiration', 'ca', 'the first second of 9999', { notAfter: der.time(new Date('9999-01-01T00:00:00Z')) }],
+  ['hardware-module-name', 'leaf', 'no serial number', { extensions: { san: module(hardwareModule(new Uint8Array(0))) } }],
+  ['hardware-module-name', 'leaf', 'text in its place', { extensions: { san: module(der.tlv(0xa0, der.oid('1.3.6.1.5.5.7.8.4'), der.explicit(0, der.tlv(0x0c, Buffer.from('1'))))) } }],
   ['status-urls', 'leaf', 'a path', { extensions: { cdp: extension.crlDistributionPoints(['/crl/a.crl']) } }],
 ];
 
-/** Every extension of that kind left out. */
-function none(kind: LintKind): Fields['extensions'] {
-  return Object.fromEntries(Object.keys(good[kind].extensions).map((key) => [key, undefined]));
-}
-
-function otherCurve(): Uint8Array {
-  return new Uint8Array(generateKeyPairSync('ec', { namedCurve: 'secp256k1' }).publicKey.export({ format: 'der', type: 'spki' }));
-}
-
 /** Rules that cannot be broken without these. */
 const together: Record<string, string[]> = {
-  // Without version 3 there are no extensions, hence none that must be there.
-  version: ['authority-key-identifier', 'key-usage'],
   // Zero and seven octets are short, and an empty issuer is another than the CA.
   'serial-number': ['serial-length'],
   'issuer-name-not-empty': ['name-chaining'],
@@ -176,13 +110,13 @@ describe('every rule', () => {
   });
 
   test('has a case, and a name of its own', () => {
-    const tested = new Set(cases.map(([rule]) => rule));
+    const tested = new Set([...cases.map(([rule]) => rule), 'certificate-size']);
     expect(rules.map(({ name }) => name).filter((rule) => !tested.has(rule))).toEqual([]);
     expect(new Set(rules.map(({ name }) => name)).size).toBe(rules.length);
   });
 
   test('says where it is asked for', () => {
-    for (const { citation } of rules) expect(citation).toMatch(/^(?:RFC \d+ (?:section|appendix)|Fleetroot: )/);
+    for (const { citation } of rules) expect(citation).toMatch(/^(?:RFC \d+ (?:section|appendix)|IEEE 802.1AR|Fleetroot: )/);
   });
 });
 
@@ -194,7 +128,7 @@ describe('a subordinate CA', () => {
 });
 
 test.each([
-  ['a key on another curve', otherCurve()],
+  ['a key on another curve', secp256k1Spki],
   ['a key that is no key', der.sequence(der.nullValue())],
   ['an empty key', der.sequence()],
 ])('a root with %s is told of it, and nothing is thrown', (_, spki) => {
@@ -204,4 +138,22 @@ test.each([
 test('an empty subject with critical names is good', () => {
   const change = { subject: encodeName([]), extensions: { san: { ...names, critical: true } } };
   expect(findings('leaf', change, issuer)).toEqual([]);
+});
+
+test.each<[string, Partial<Fields>]>([
+  ['noRevAvail and no pointers', { extensions: { ...quiet, no: noRevAvail } }],
+  ['a hardwareModuleName', { extensions: { san: module(hardwareModule(Buffer.from('SN-1'))) } }],
+  ['an otherName of another type', { extensions: { san: module(der.tlv(0xa0, der.oid('1.2.3'), der.explicit(0, der.nullValue()))) } }],
+])('good: %s', (_, change) => expect(findings('leaf', change, issuer)).toEqual([]));
+
+test('a root without an end is good', () => {
+  expect(findings('ca', { notAfter: der.time(new Date('9999-12-31T23:59:59Z')) }, undefined)).toEqual([]);
+});
+
+test('the size budget counts the longest signature and every header', () => {
+  const tbs = tbsOf(good.leaf);
+  const octets = der.sequence(tbs, algorithmIdentifier('ecdsa-sha256'), der.bitString(new Uint8Array(72))).length;
+  const rulesAt = (maxOctets: number) => lintCertificate(tbs, { kind: 'leaf', issuer, maxOctets }).map(({ rule }) => rule);
+  expect(rulesAt(octets)).toEqual([]);
+  expect(rulesAt(octets - 1)).toEqual(['certificate-size']);
 });

@@ -153,10 +153,13 @@ test.each<[string, string, () => Parameters<typeof validate>]>([
     const odd = caOf(root, 'Odd', [...caRights, unknown(true)]);
     return [leafOf(odd), [odd]];
   }],
-  ['policy constraints, even if not critical', 'critical-extension', () => {
+  ['policy constraints that are not critical', 'policy', () => {
     const policy = caOf(root, 'Policy', [...caRights, { oid: '2.5.29.36', critical: false, value: der.sequence(der.tlv(0x80, Uint8Array.of(0))) }]);
     return [leafOf(policy), [policy]];
   }],
+  ['a leaf that is named in a critical SAN alone', 'valid', () => [leafOf(root, { subject: [], extensions: [...clientRights, extension.subjectAltName([{ kind: 'dns', value: 'ecu.example' }], true)] }), []]],
+  ['a leaf that is named in a SAN that is not critical', 'name', () => [leafOf(root, { subject: [], extensions: [...clientRights, extension.subjectAltName([{ kind: 'dns', value: 'ecu.example' }], false)] }), []]],
+  ['a leaf that is not named at all', 'name', () => [leafOf(root, { subject: [] }), []]],
   ['a weak key', 'key', () => [leafOf(root, { key: generateKeyPairSync('rsa', { modulusLength: 1024 }) }), []]],
   ['a curve we do not know', 'key', () => [leafOf(root, { key: generateKeyPairSync('ec', { namedCurve: 'secp256k1' }) }), []]],
   ['an RSA leaf', 'valid', () => [leafOf(root, { key: generateKeyPairSync('rsa', { modulusLength: 2048 }) }), []]],

@@ -3,6 +3,7 @@ import { DerReader } from '../der/reader.ts';
 import { tag } from '../der/writer.ts';
 import { algorithmFromIdentifier, type SignatureAlgorithm } from '../key/algorithm.ts';
 import type { GeneralName } from '../name/general-name.ts';
+import { parseName } from '../name/name.ts';
 import type { Extension } from './extension.ts';
 import { type ParsedTbs, readTbs } from './tbs.ts';
 
@@ -60,9 +61,23 @@ export function parseCertificate(der: Uint8Array): ParsedCertificate {
   const signature = reader.bitString('signatureValue');
   reader.end('signatureValue');
   if (!equalBytes(algorithmDer, tbs.algorithmDer)) reader.fail('signatureAlgorithm', 'differs from the one that is signed');
+  // Names are kept whole, but one that is no Name would be taken for another by whoever reads it leniently.
+  for (const name of [tbs.issuerDer, tbs.subjectDer]) parseName(name, code);
+  checkKeyForm(tbs.spkiDer);
   const oids = new Set(tbs.extensions.map(({ oid }) => oid));
   if (oids.size !== tbs.extensions.length) reader.fail('extensions', 'have one that stands twice');
   return { der, tbsDer, signatureAlgorithm: algorithmFromIdentifier(algorithmDer, code), signature, ...flatten(tbs) };
+}
+
+/** SubjectPublicKeyInfo of any algorithm (RFC 5280 section 4.1): well-formed, though not looked into. */
+function checkKeyForm(spkiDer: Uint8Array): void {
+  const spki = new DerReader(spkiDer, 'certificate.malformed').enter(tag.sequence, 'subjectPublicKeyInfo');
+  const algorithm = spki.enter(tag.sequence, 'subjectPublicKeyInfo.algorithm');
+  algorithm.oid('subjectPublicKeyInfo.algorithm');
+  if (!algorithm.atEnd) algorithm.element('subjectPublicKeyInfo.parameters');
+  algorithm.end('subjectPublicKeyInfo.parameters');
+  spki.bitString('subjectPublicKey');
+  spki.end('subjectPublicKey');
 }
 
 function flatten(tbs: ParsedTbs): Omit<ParsedCertificate, 'der' | 'tbsDer' | 'signatureAlgorithm' | 'signature'> {

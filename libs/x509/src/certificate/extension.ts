@@ -5,6 +5,7 @@ import { encodeGeneralName, encodeGeneralNames, type GeneralName } from '../name
 import {
   accessMethodOids, extensionOids, type KeyPurpose, keyPurposeOids, type KeyUsage, keyUsages,
 } from './oids.ts';
+import { encodeNameConstraints, type NameSubtrees } from './extension-name-constraints.ts';
 
 export interface Extension {
   readonly oid: string;
@@ -85,6 +86,18 @@ export const extension = {
 
   /** Its value is NULL (RFC 6960 section 4.2.2.2.1). */
   ocspNoCheck: (): Extension => make('ocspNoCheck', false, nullValue()),
+
+  /** No status is ever published; its value is NULL, and it is not critical (RFC 9608 sections 2 and 5). */
+  noRevAvail: (): Extension => make('noRevAvail', false, nullValue()),
+
+  /** Numbers of TLS extensions that a server must answer with; 5 is status_request (RFC 7633). */
+  tlsFeature: (features: readonly number[]): Extension => {
+    if (features.length === 0) throw new RangeError('a TLS feature extension names at least one feature');
+    return make('tlsFeature', false, sequence(...features.map((feature) => integer(feature))));
+  },
+
+  /** For CAs only; critical (section 4.2.1.10). */
+  nameConstraints: (subtrees: NameSubtrees): Extension => make('nameConstraints', true, encodeNameConstraints(subtrees)),
 } as const;
 
 function purposeOid(purpose: string): string {

@@ -1,4 +1,7 @@
-/** Extensions of certificates (RFC 5280 section 4.2; the last RFC 6960 section 4.2.2.2.1). */
+/**
+ * Extensions of certificates (RFC 5280 section 4.2; `ocspNoCheck` RFC 6960 section 4.2.2.2.1; `noRevAvail` RFC 9608
+ * section 2; `tlsFeature` RFC 7633).
+ */
 export const extensionOids = {
   subjectKeyIdentifier: '2.5.29.14',
   keyUsage: '2.5.29.15',
@@ -13,7 +16,9 @@ export const extensionOids = {
   policyConstraints: '2.5.29.36',
   extendedKeyUsage: '2.5.29.37',
   inhibitAnyPolicy: '2.5.29.54',
+  noRevAvail: '2.5.29.56',
   authorityInformationAccess: '1.3.6.1.5.5.7.1.1',
+  tlsFeature: '1.3.6.1.5.5.7.1.24',
   ocspNoCheck: '1.3.6.1.5.5.7.48.1.5',
 } as const;
 

@@ -1,11 +1,13 @@
-import { PkiError } from '@fleetroot/core';
+import { concatBytes, PkiError } from '@fleetroot/core';
 import { extension } from '../certificate/extension.ts';
 import { encodeExtensions } from '../certificate/extension-list.ts';
 import { bitString, explicit, integer, sequence, time } from '../der/writer.ts';
 import { algorithmIdentifier, type SignatureAlgorithm } from '../key/algorithm.ts';
-import { CrlEntries, type CrlEntry } from './entries.ts';
+import { CrlEntries } from './entries.ts';
+import type { CrlEntry } from './entry-encoder.ts';
 
-export interface CrlFields {
+/** What a CRL says apart from its entries. */
+export interface CrlFacts {
   readonly signatureAlgorithm: SignatureAlgorithm;
   /** The subject of the CA's certificate, DER, octet for octet. */
   readonly issuerDer: Uint8Array;
@@ -15,6 +17,9 @@ export interface CrlFields {
   readonly number: bigint;
   /** The subject key identifier of the CA's certificate. */
   readonly authorityKeyIdentifier: Uint8Array;
+}
+
+export interface CrlFields extends CrlFacts {
   /** Ready collected, or in one go. Order is free; ascending serials are the quick way. */
   readonly entries: CrlEntries | Iterable<CrlEntry>;
 }
@@ -29,24 +34,30 @@ const NUMBER_LIMIT = 1n << 159n;
  * @throws PkiError `crl.invalid` where a field breaks RFC 5280 section 5.1, or a serial comes twice
  */
 export function buildCrlTbs(fields: CrlFields): Uint8Array {
-  if (fields.number < 0n || fields.number >= NUMBER_LIMIT) {
+  const { before, after } = crlFrame(fields);
+  return sequence(before, collected(fields.entries).encode(), after);
+}
+
+/**
+ * The content of a TBSCertList before and after revokedCertificates.
+ * @throws PkiError `crl.invalid` where a field breaks RFC 5280 section 5.1
+ */
+export function crlFrame(facts: CrlFacts): { readonly before: Uint8Array; readonly after: Uint8Array } {
+  if (facts.number < 0n || facts.number >= NUMBER_LIMIT) {
     throw new PkiError('crl.invalid', 'a CRL number is not negative and has at most 20 octets');
   }
-  if (fields.nextUpdate.getTime() <= fields.thisUpdate.getTime()) {
+  if (facts.nextUpdate.getTime() <= facts.thisUpdate.getTime()) {
     throw new PkiError('crl.invalid', 'nextUpdate of a CRL must be later than thisUpdate');
   }
-  return sequence(
-    integer(1),
-    algorithmIdentifier(fields.signatureAlgorithm),
-    fields.issuerDer,
-    time(fields.thisUpdate),
-    time(fields.nextUpdate),
-    collected(fields.entries).encode(),
-    explicit(0, encodeExtensions([
-      extension.authorityKeyIdentifier(fields.authorityKeyIdentifier),
-      { oid: ID_CE_CRL_NUMBER, critical: false, value: integer(fields.number) },
+  return {
+    before: concatBytes(
+      integer(1), algorithmIdentifier(facts.signatureAlgorithm), facts.issuerDer, time(facts.thisUpdate), time(facts.nextUpdate),
+    ),
+    after: explicit(0, encodeExtensions([
+      extension.authorityKeyIdentifier(facts.authorityKeyIdentifier),
+      { oid: ID_CE_CRL_NUMBER, critical: false, value: integer(facts.number) },
     ])),
-  );
+  };
 }
 
 /** CertificateList, DER. `signature` in the form that X.509 asks for: ECDSA as the DER of r and s. */

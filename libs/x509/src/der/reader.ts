@@ -137,6 +137,7 @@ export class DerReader {
       this.fail(field, `has the tag 0x${hex(found)} where 0x${hex(tagOctet)} belongs`);
     }
     if ((found & 0x1f) === 0x1f) this.fail(field, 'has a tag of more than one octet');
+    if (tagOctet === undefined && isConstructedString(found)) this.fail(field, 'is a string in pieces, which DER does not know');
     let at = from + 1;
     let length = at < this.#end ? (bytes[at] ?? 0) : this.fail(field, 'is cut off in its length');
     at++;
@@ -162,5 +163,9 @@ function firstArcs(subidentifier: number | bigint): string {
   if (subidentifier >= 80) return `2.${BigInt(subidentifier) - 80n}`;
   return subidentifier >= 40 ? `1.${Number(subidentifier) - 40}` : `0.${subidentifier}`;
 }
+
+/** A universal type in constructed form that is neither SEQUENCE nor SET (X.690 section 10.2). */
+const isConstructedString = (tagOctet: number): boolean =>
+  (tagOctet & 0xe0) === 0x20 && tagOctet !== tag.sequence && tagOctet !== tag.set;
 
 const hex = (octet: number): string => octet.toString(16).padStart(2, '0');

@@ -1,8 +1,9 @@
 import { createPublicKey, hash, type KeyObject } from 'node:crypto';
-import { type ErrorCode, PkiError } from '@fleetroot/core';
+import { equalBytes, type ErrorCode, PkiError } from '@fleetroot/core';
 import { DerReader } from '../der/reader.ts';
 import { nullValue, oid, sequence, tag } from '../der/writer.ts';
 import { algorithmIdentifier, octetKey, type SignatureAlgorithm } from './algorithm.ts';
+import { weaknessOfModulus } from './weak-modulus.ts';
 
 export type KeyType = 'p-256' | 'p-384' | 'p-521' | 'ed25519' | 'rsa';
 
@@ -70,9 +71,10 @@ function explainRefusal(algorithm: Uint8Array, code: ErrorCode): never {
 }
 
 /**
- * Facts of a public key, after checks that cost no arithmetic: the form of the SubjectPublicKeyInfo, a named curve, a
- * point of the right length (compressed or not), an RSA modulus of 2048 to 8192 bits and an exponent of at least 65537,
- * both odd. Whether a point lies on its curve shows when the key is first used.
+ * Facts of a public key, after checks that cost little: the form of the SubjectPublicKeyInfo, a named curve, a point of
+ * the right length (compressed or not), an RSA modulus of 2048 to 8192 bits and an exponent of at least 65537, both odd,
+ * and a modulus that is not easy to factor (`weaknessOfModulus`). Whether a point lies on its curve shows when the key is
+ * first used.
  * @throws PkiError `code` where it is not well-formed; `request.key-refused` where it is weak or of another kind
  */
 export function publicKeyFacts(spkiDer: Uint8Array, code: ErrorCode): PublicKeyFacts {
@@ -108,6 +110,8 @@ function rsaBits(key: Uint8Array, code: ErrorCode): number {
   if (exponentBits < 17 || exponentBits > 64 || ((exponent[exponent.length - 1] ?? 0) & 1) === 0) {
     refuse('the RSA public exponent must be odd, at least 65537 and at most 64 bits long');
   }
+  const weakness = weaknessOfModulus(modulus);
+  if (weakness !== undefined) refuse(`the RSA modulus ${weakness}`);
   return bits;
 }
 
@@ -129,8 +133,21 @@ export function algorithmFitsKey(algorithm: SignatureAlgorithm, spkiDer: Uint8Ar
   }
 }
 
-/** Key identifier by method (1) of RFC 5280 section 4.2.1.2: SHA-1 of the key bits, without tag, length and unused bits. */
+let lastIdentified: { readonly spkiDer: Uint8Array; readonly identifier: Uint8Array } | undefined;
+
+/**
+ * Key identifier by method (1) of RFC 5280 section 4.2.1.2: SHA-1 of the key bits, without tag, length and unused bits. An
+ * issuance asks twice for the same key, to build the certificate and to lint it: the last answer is kept.
+ */
 export function keyIdentifier(spkiDer: Uint8Array): Uint8Array {
+  if (lastIdentified === undefined || !equalBytes(lastIdentified.spkiDer, spkiDer)) {
+    // Copies, which `slice` of a Buffer is not: nobody may write to what is kept.
+    lastIdentified = { spkiDer: new Uint8Array(spkiDer), identifier: identify(spkiDer) };
+  }
+  return new Uint8Array(lastIdentified.identifier);
+}
+
+function identify(spkiDer: Uint8Array): Uint8Array {
   const spki = new DerReader(spkiDer, 'request.malformed').enter(tag.sequence, 'subjectPublicKeyInfo');
   spki.element('subjectPublicKeyInfo.algorithm');
   return hash('sha1', spki.bitString('subjectPublicKey'), 'buffer');

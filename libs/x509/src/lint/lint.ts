@@ -15,7 +15,7 @@ export function lintCertificate(tbsDer: Uint8Array, context: LintContext): LintF
     const detail = isPkiError(error) ? error.message : 'cannot be read';
     return [{ rule: 'well-formed', severity: 'error', citation: 'RFC 5280 section 4.1', detail }];
   }
-  const subject = lintSubject(tbs, context);
+  const subject = lintSubject(tbsDer, tbs, context);
   const findings: LintFinding[] = [];
   for (const { name, severity, citation, check } of rules) {
     const detail = attempt(check, subject);
@@ -33,9 +33,12 @@ function attempt(check: LintRule['check'], subject: LintSubject): string | undef
   }
 }
 
-function lintSubject(tbs: ParsedTbs, { issuer, kind }: LintContext): LintSubject {
+/** What rules look at. */
+export function lintSubject(tbsDer: Uint8Array, tbs: ParsedTbs, { issuer, kind, maxOctets }: LintContext): LintSubject {
   const { subjectDer, spkiDer, notAfter, subjectKeyIdentifier } = issuer ?? {
     ...tbs, notAfter: tbs.notAfter.date, subjectKeyIdentifier: tbs.known.subjectKeyIdentifier,
   };
-  return { tbs, kind, selfSigned: issuer === undefined, issuer: { subjectDer, spkiDer, notAfter, subjectKeyIdentifier } };
+  return {
+    tbsDer, tbs, kind, maxOctets, selfSigned: issuer === undefined, issuer: { subjectDer, spkiDer, notAfter, subjectKeyIdentifier },
+  };
 }

@@ -9,6 +9,8 @@ export interface LintContext {
   /** Who is to sign; undefined: the certificate's own key (a root). */
   readonly issuer: ParsedCertificate | undefined;
   readonly kind: LintKind;
+  /** What the whole certificate may have, signature included; absent: as much as it likes. */
+  readonly maxOctets?: number | undefined;
 }
 
 /** What rules need of whoever signs. */
@@ -21,8 +23,10 @@ interface Signatory {
 
 /** What every rule looks at: the TBSCertificate, taken apart once, and who is to sign it. */
 export interface LintSubject {
+  readonly tbsDer: Uint8Array;
   readonly tbs: ParsedTbs;
   readonly kind: LintKind;
+  readonly maxOctets: number | undefined;
   readonly selfSigned: boolean;
   readonly issuer: Signatory;
 }

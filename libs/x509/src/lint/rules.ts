@@ -1,7 +1,10 @@
-import { endEntity } from './house/end-entity.ts';
-import { serialLength } from './house/serial-length.ts';
-import { statusUrls } from './house/status-urls.ts';
-import { validityWithinIssuer } from './house/validity-within-issuer.ts';
+import { endEntity } from './fleet/end-entity.ts';
+import { serialLength } from './fleet/serial-length.ts';
+import { statusUrls } from './fleet/status-urls.ts';
+import { validityWithinIssuer } from './fleet/validity-within-issuer.ts';
+import { hardwareModuleName } from './ieee8021ar/hardware-module-name.ts';
+import { noExpiration } from './ieee8021ar/no-expiration.ts';
+import { certificateSize } from './iso15118/certificate-size.ts';
 import { anyExtendedKeyUsage } from './rfc5280/any-extended-key-usage.ts';
 import { authorityKeyIdentifier } from './rfc5280/authority-key-identifier.ts';
 import { caBasicConstraints } from './rfc5280/ca-basic-constraints.ts';
@@ -14,6 +17,7 @@ import { issuerNameNotEmpty } from './rfc5280/issuer-name-not-empty.ts';
 import { keyCertSign } from './rfc5280/key-cert-sign.ts';
 import { keyUsage } from './rfc5280/key-usage.ts';
 import { nameChaining } from './rfc5280/name-chaining.ts';
+import { nameConstraints } from './rfc5280/name-constraints.ts';
 import { pathLength } from './rfc5280/path-length.ts';
 import { serialNumber } from './rfc5280/serial-number.ts';
 import { signatureAlgorithm } from './rfc5280/signature-algorithm.ts';
@@ -26,14 +30,18 @@ import { validityOrder } from './rfc5280/validity-order.ts';
 import { version } from './rfc5280/version.ts';
 import { ocspNoCheck } from './rfc6960/ocsp-nocheck.ts';
 import { ocspSigning } from './rfc6960/ocsp-signing.ts';
+import { noRevAvail } from './rfc9608/no-rev-avail.ts';
 import type { LintRule } from './rule.ts';
 
 /** Every rule, in the order in which findings are told. */
 export const rules: readonly LintRule[] = [
   anyExtendedKeyUsage, authorityKeyIdentifier, caBasicConstraints, caSubject, criticalExtensionsKnown, emptySubject,
-  extensionsNonCritical, extensionsUnique, issuerNameNotEmpty, keyCertSign, keyUsage, nameChaining, pathLength,
-  serialNumber, signatureAlgorithm, subjectAltNames, subjectKeyIdentifier, subjectPublicKey, subjectStrings,
+  extensionsNonCritical, extensionsUnique, issuerNameNotEmpty, keyCertSign, keyUsage, nameChaining, nameConstraints,
+  pathLength, serialNumber, signatureAlgorithm, subjectAltNames, subjectKeyIdentifier, subjectPublicKey, subjectStrings,
   validityEncoding, validityOrder, version,
   ocspNoCheck, ocspSigning,
+  noRevAvail,
+  hardwareModuleName, noExpiration,
+  certificateSize,
   endEntity, serialLength, statusUrls, validityWithinIssuer,
 ];

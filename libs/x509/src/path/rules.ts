@@ -19,6 +19,16 @@ export type PathFailure =
   /** Outside the name constraints, or these cannot be processed. */
   | 'name'
   | 'critical-extension'
+  /** No certificate policy that is asked for is valid along the path, or what it says of policies cannot be processed. */
+  | 'policy'
+  | 'revoked'
+  /** No CRL of the issuer and its key was given. */
+  | 'crl-missing'
+  /** Not a complete CRL of the profile of RFC 5280 section 5. */
+  | 'crl-invalid'
+  /** The issuer may not sign CRLs. */
+  | 'crl-key-usage'
+  | 'crl-signature' | 'crl-expired' | 'crl-not-yet-valid'
   /** The leaf is a CA, which nobody authenticates with. */
   | 'ca-as-leaf';
 
@@ -64,6 +74,9 @@ export function checkLeaf(certificate: ParsedCertificate, purpose: PathPurpose |
     if (certificate.keyUsage?.includes('keyCertSign') === true) return 'key-usage';
     if (certificate.extensions.some(({ oid }) => oid === extensionOids.nameConstraints)) return 'name';
   }
+  // Without a subject the names stand in a critical subjectAltName (RFC 5280 section 4.2.1.6), or nobody is named.
+  if (certificate.subjectDer.length === 2
+    && !certificate.extensions.some(({ oid, critical }) => critical && oid === extensionOids.subjectAltName)) return 'name';
   if (purpose === undefined) return undefined;
   if (certificate.isCa) return 'ca-as-leaf';
   // TLS: a client signs; a server signs or, before TLS 1.3, takes part in key establishment.
@@ -76,12 +89,12 @@ const allowsPurpose = ({ extendedKeyUsage }: ParsedCertificate, purpose: PathPur
   purpose === undefined || extendedKeyUsage === undefined
   || extendedKeyUsage.includes(purpose) || extendedKeyUsage.includes('anyExtendedKeyUsage');
 
-/** Extensions that are processed here, or that change nothing where every policy is acceptable. */
+/** Extensions that are processed here. */
 const UNDERSTOOD: ReadonlySet<string> = new Set([
   extensionOids.keyUsage, extensionOids.subjectAltName, extensionOids.basicConstraints, extensionOids.nameConstraints,
-  extensionOids.certificatePolicies, extensionOids.extendedKeyUsage, extensionOids.inhibitAnyPolicy,
+  extensionOids.certificatePolicies, extensionOids.policyMappings, extensionOids.policyConstraints,
+  extensionOids.extendedKeyUsage, extensionOids.inhibitAnyPolicy,
 ]);
 
-/** policyConstraints count as critical even where their maker forgot to say so: no policy tree is kept here. */
 const hasUnknownCritical = ({ extensions }: ParsedCertificate): boolean =>
-  extensions.some(({ oid, critical }) => (critical || oid === extensionOids.policyConstraints) && !UNDERSTOOD.has(oid));
+  extensions.some(({ oid, critical }) => critical && !UNDERSTOOD.has(oid));

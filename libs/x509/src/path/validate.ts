@@ -5,6 +5,8 @@ import { candidatePaths, MAX_PATH, type Node, node } from './candidates.ts';
 import { constrainedNames } from './constrained-names.ts';
 import { NameConstraints } from './name-constraints.ts';
 import { sameName } from './name-match.ts';
+import { PathPolicies } from './policies.ts';
+import { Revocation } from './revocation.ts';
 import {
   checkCa, checkCertificate, checkLeaf, checkSignature, type PathFailure, type PathPurpose,
 } from './rules.ts';
@@ -23,6 +25,16 @@ export interface PathInput {
   readonly time: Date;
   /** What the leaf is to be used for. A leaf without extended key usage serves every purpose (RFC 5280 section 4.2.1.12). */
   readonly purpose?: PathPurpose | undefined;
+  /**
+   * Certificate policies, OIDs of which the path must be valid for one at least: the user-initial-policy-set of RFC 5280
+   * section 6.1.1, with initial-explicit-policy set. Absent: any policy or none, unless a CA requires one.
+   */
+  readonly policies?: readonly string[] | undefined;
+  /**
+   * CRLs, DER, in any order. Where given, every certificate below the anchor must be covered by a current CRL of its
+   * issuer that does not list it. Absent: revocation is not looked at.
+   */
+  readonly crls?: readonly Uint8Array[] | undefined;
 }
 
 export interface ValidatedPath {
@@ -30,6 +42,8 @@ export interface ValidatedPath {
   readonly chain: readonly ParsedCertificate[];
   /** Place of the anchor in `anchors`. */
   readonly anchor: number;
+  /** The policies that the path is valid for (OIDs; `2.5.29.32.0` is any policy). Often empty. */
+  readonly policies: readonly string[];
 }
 
 interface Failure {
@@ -42,8 +56,7 @@ interface Failure {
 const MAX_CANDIDATES = 16;
 
 /**
- * Builds and validates a path (RFC 5280 section 6.1), for any policy: certificate policies do not matter, and a path
- * that requires them (policyConstraints) is refused. Revocation is not looked at.
+ * Builds and validates a path (RFC 5280 section 6.1; policies by the graph of RFC 9618; revocation by CRLs).
  * @throws PkiError `certificate.path-invalid` with `data.reason` (a PathFailure) and `data.depth`;
  *   `certificate.malformed` where a certificate is not well-formed
  */
@@ -52,13 +65,14 @@ export function validatePath(input: PathInput): ValidatedPath {
   const anchors = input.anchors.map((der, place) => node(parseCertificate(der), place));
   const intermediates = input.intermediates.map((der) => node(parseCertificate(der)));
   const leaf = node(parseCertificate(input.leaf));
+  const revocation = input.crls === undefined ? undefined : new Revocation(input.crls, input.time);
   let failure: Failure = { reason: 'no-anchor', depth: 0 };
   let candidates = 0;
   for (const path of candidatePaths(leaf, intermediates, anchors)) {
     if (++candidates > MAX_CANDIDATES) break;
-    const found = checkPath(path, input.time, input.purpose);
-    if (found === undefined) {
-      return { chain: path.map(({ certificate }) => certificate), anchor: path[path.length - 1]?.anchor ?? -1 };
+    const found = checkPath(path, input, revocation);
+    if (!('reason' in found)) {
+      return { chain: path.map(({ certificate }) => certificate), anchor: path[path.length - 1]?.anchor ?? -1, ...found };
     }
     // A candidate of the right name but the wrong key tells less than one whose signatures hold.
     if (failure.reason === 'no-anchor' || failure.reason === 'signature') failure = found;
@@ -75,6 +89,7 @@ export function checkTrustAnchor(der: Uint8Array, time: Date, purpose?: PathPurp
   const { certificate } = anchor;
   const selfIssued = sameName(anchor.subject, anchor.issuer);
   const reason = checkCertificate(certificate, time) ?? checkCa(certificate, purpose)
+    ?? (new PathPolicies(0, undefined).addAnchor(certificate) ? undefined : 'policy')
     ?? (selfIssued ? checkSignature(certificate, certificate) : undefined);
   return reason === undefined ? certificate : fail({ reason, depth: 0 });
 }
@@ -93,6 +108,14 @@ const explanations: Readonly<Record<PathFailure, string>> = {
   name: 'a name in the path is outside what its CAs may certify',
   'critical-extension': 'a critical extension in the path is not understood',
   'ca-as-leaf': 'the certificate is that of a CA',
+  policy: 'the path is not valid for a certificate policy that is required',
+  revoked: 'a certificate in the path is revoked',
+  'crl-missing': 'no CRL of its issuer tells whether a certificate in the path is revoked',
+  'crl-invalid': 'a CRL cannot be used',
+  'crl-key-usage': 'an issuer in the path may not sign CRLs',
+  'crl-signature': 'a CRL is not signed by the issuer it names',
+  'crl-expired': 'the newest CRL of an issuer in the path is past its nextUpdate',
+  'crl-not-yet-valid': 'a CRL of an issuer in the path is from the future',
 };
 
 function fail({ reason, depth }: Failure): never {
@@ -100,8 +123,11 @@ function fail({ reason, depth }: Failure): never {
 }
 
 /** Steps of RFC 5280 sections 6.1.3 to 6.1.5, from the anchor to the leaf. */
-function checkPath(path: readonly Node[], time: Date, purpose: PathPurpose | undefined): Failure | undefined {
+function checkPath(
+  path: readonly Node[], { time, purpose, policies: acceptable }: PathInput, revocation: Revocation | undefined,
+): Failure | Pick<ValidatedPath, 'policies'> {
   const constraints = new NameConstraints();
+  const policies = new PathPolicies(path.length - 1, acceptable);
   let remaining = path.length;
   for (let depth = path.length - 1; depth >= 0; depth--) {
     const current = path[depth];
@@ -113,15 +139,22 @@ function checkPath(path: readonly Node[], time: Date, purpose: PathPurpose | und
     const constrained = issuer !== undefined && (depth === 0 || !selfIssued);
     const reason = (issuer === undefined ? undefined : checkSignature(certificate, issuer))
       ?? checkCertificate(certificate, time)
+      ?? (issuer === undefined ? undefined : revocation?.check(certificate, issuer))
       ?? (constrained && !constraints.allow(constrainedNames(current)) ? 'name' : undefined)
       ?? (depth === 0 ? checkLeaf(certificate, purpose) : checkCa(certificate, purpose));
     if (reason !== undefined) return { reason, depth };
-    if (depth === 0) break;
+    if (depth === 0) {
+      const valid = policies.addLeaf(certificate);
+      return valid === undefined ? { reason: 'policy', depth } : { policies: valid };
+    }
+    if (!(issuer === undefined ? policies.addAnchor(certificate) : policies.addCa(certificate, selfIssued))) {
+      return { reason: 'policy', depth };
+    }
     // The anchor itself does not count against its own limit; self-issued certificates never do.
     if (issuer !== undefined && !selfIssued && remaining-- <= 0) return { reason: 'path-length', depth };
     remaining = Math.min(remaining, certificate.pathLength ?? remaining);
     const extension = certificate.extensions.find(({ oid }) => oid === extensionOids.nameConstraints);
     if (extension !== undefined && !constraints.add(extension.value)) return { reason: 'name', depth };
   }
-  return undefined;
+  return { reason: 'no-anchor', depth: 0 };
 }
