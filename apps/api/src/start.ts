@@ -7,6 +7,7 @@ import { type AppRoute, createHttpApp, healthModule, type HttpAppOptions, listen
 import { JobProducer, type QueueOptions } from '@fleetroot/queue';
 import { openStore } from '@fleetroot/store';
 import { type Logger, Metrics } from '@fleetroot/telemetry';
+import { readBlockedKeys } from '@fleetroot/x509';
 import { apiModule, type ApiParts, deviceModule } from './api-module.ts';
 import { Authorities } from './authorities.ts';
 import { BatchReception } from './batches/batch-reception.ts';
@@ -24,7 +25,8 @@ import { systemPrincipal } from './system-principal.ts';
 
 export const apiSettings = [
   'databaseUrl', 'databasePool', 'ledgerKey', 'queueBackend', 'redisUrl', 'apiListen', 'deviceListen', 'deviceHost',
-  'deviceTlsDir', 'statusPublicUrl', 'issuingCa', 'profilesDir', 'chunkItems', 'maxBatchItems', 'issueTimeoutMs', 'logLevel',
+  'deviceTlsDir', 'statusPublicUrl', 'issuingCa', 'profilesDir', 'chunkItems', 'maxBatchItems', 'issueTimeoutMs', 'keyBlocklist',
+  'logLevel',
 ] as const;
 
 export type ApiConfig = Config<(typeof apiSettings)[number]>;
@@ -53,6 +55,7 @@ const defaultLimits: ApiLimits = { marginMs: 15_000, bodyPace: { graceMs: 15_000
 export async function startApi(config: ApiConfig, logger: Logger, given: Partial<ApiLimits> = {}): Promise<RunningApi> {
   const limits = { ...defaultLimits, ...given };
   const clock = systemClock;
+  const blockedKeys = readBlockedKeys(config.keyBlocklist);
   const profileFiles = readProfileFolder(config.profilesDir, { statusUrl: config.statusPublicUrl });
   const store = await openStore({ databaseUrl: config.databaseUrl, ledgerKey: new LedgerKey(config.ledgerKey), pool: config.databasePool });
   const producer = new JobProducer(queueOptions(config), { onError: (error) => logger.warn({ err: error }, 'the queue reports a fault') });
@@ -64,14 +67,14 @@ export async function startApi(config: ApiConfig, logger: Logger, given: Partial
     const authorities = new Authorities(ledger.authorities, config.issuingCa);
     const issuingCa = async () => (await authorities.issuing()).id;
     const relay = new OutboxRelay(ledger.outbox, producer, logger);
-    const issuance = new IssuanceOnRequest({ batches: ledger.batches, relay, clock, issuingCa, timeoutMs: config.issueTimeoutMs, closing: closing.signal });
+    const issuance = new IssuanceOnRequest({ batches: ledger.batches, relay, clock, issuingCa, blockedKeys, timeoutMs: config.issueTimeoutMs, closing: closing.signal });
     const refusals = new Refusals(ledger.registrations);
     const pace = new EcuPace();
     const routes: { api: AppRoute[]; device: AppRoute[] } = { api: [], device: [] };
     let document: object | undefined;
     const parts: ApiParts = {
       ledger, clock, closing: closing.signal, bodyPace: limits.bodyPace, profiles, authorities, relay, issuance,
-      reception: new BatchReception({ batches: ledger.batches, relay, clock, logger, issuingCa, chunkItems: config.chunkItems, maxItems: config.maxBatchItems }),
+      reception: new BatchReception({ batches: ledger.batches, relay, clock, logger, issuingCa, blockedKeys, chunkItems: config.chunkItems, maxItems: config.maxBatchItems }),
       firstConnection: new FirstConnection({ suppliers: ledger.suppliers, registrations: ledger.registrations, refusals, pace, clock }),
       operational: new OperationalCertificates({ authorities: () => authorities.all(), certificates: ledger.certificates, refusals, clock }),
       deviceIssuance: new DeviceIssuance(issuance, principal), pace,

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it, test } from 'vitest';
 import { parseProfile, type Profile } from '@fleetroot/authority';
-import { isPkiError } from '@fleetroot/core';
+import { isPkiError, toHex, utf8 } from '@fleetroot/core';
+import { readBlockedKeys, readRequest, spkiSha256 } from '@fleetroot/x509';
 import { itemOrFailure, sentItem, sentItemOfLine } from '../src/batches/item.ts';
 
 const root = new URL('../../../', import.meta.url);
@@ -56,7 +57,7 @@ describe('the form of a line', () => {
 
 describe('an item at fault', () => {
   const outcome = (item: Record<string, string>, profile: Profile): string => {
-    const result = itemOrFailure(sentItem({ csr, ...item }, 'item 1', { item: 1 }), 3, profile);
+    const result = itemOrFailure(sentItem({ csr, ...item }, 'item 1', { item: 1 }), 3, profile, readBlockedKeys(undefined));
     return 'item' in result ? `item ${result.item.ordinal}` : result.failure.code;
   };
   const named = { ecuSerial: 'E1', partNumber: 'P1' };
@@ -75,12 +76,16 @@ describe('an item at fault', () => {
     ['a request cut short', { ...named, csr: csr.slice(0, 80) }, 'request.malformed'],
     ['no base64', { ...named, csr: '????' }, 'request.malformed'],
   ])('%s', (_, item, expected) => expect(outcome(item, ecu)).toBe(expected));
+  it('has a key that is blocked', () => {
+    const blocked = readBlockedKeys(utf8(toHex(spkiSha256(readRequest(csr).spkiDer))));
+    expect(itemOrFailure({ ...named, csr }, 3, ecu, blocked)).toMatchObject({ failure: { ordinal: 3, code: 'key.blocked' } });
+  });
   it('may lack what another profile needs', () => {
     expect(outcome(named, ecuVin)).toBe('profile.field-missing');
     expect(outcome({ ...named, vin: VIN }, ecuVin)).toBe('item 3');
   });
   it('is not told with what was in it', () => {
-    const result = itemOrFailure({ ecuSerial: 'E1', partNumber: 'P1', vin: '1M8GDM9A1KP042788', csr }, 0, ecu);
+    const result = itemOrFailure({ ecuSerial: 'E1', partNumber: 'P1', vin: '1M8GDM9A1KP042788', csr }, 0, ecu, readBlockedKeys(undefined));
     expect(JSON.stringify(result)).not.toContain('KP042788');
   });
 });

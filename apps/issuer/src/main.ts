@@ -3,12 +3,14 @@ import { readConfig } from '@fleetroot/config';
 import { PkiError } from '@fleetroot/core';
 import type { QueueOptions } from '@fleetroot/queue';
 import { createLogger, runProcess } from '@fleetroot/telemetry';
+import { readBlockedKeys } from '@fleetroot/x509';
 import { startIssuer } from './start.ts';
 
 await runProcess('issuer', async (control) => {
   const config = readConfig([
     'logLevel', 'databaseUrl', 'databasePool', 'ledgerKey', 'queueBackend', 'redisUrl', 'hsmModule', 'caTokenLabel', 'caTokenPin',
     'hsmDeadlineMs', 'hsmSessionCopies', 'issuerConcurrency', 'staleAfterMs', 'crlLifetimeMinutes',
+    'keyBlocklist',
   ]);
   return startIssuer({
     logger: createLogger({ role: 'issuer', level: config.logLevel }),
@@ -23,6 +25,7 @@ await runProcess('issuer', async (control) => {
     concurrency: config.issuerConcurrency,
     staleAfterMs: config.staleAfterMs,
     crlLifetimeMs: config.crlLifetimeMinutes * 60_000,
+    blockedKeys: readBlockedKeys(config.keyBlocklist),
   }, control);
 });
 

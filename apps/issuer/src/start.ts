@@ -5,6 +5,7 @@ import { openSigner, type SignerOptions } from '@fleetroot/hsm';
 import type { QueueOptions } from '@fleetroot/queue';
 import { openStore } from '@fleetroot/store';
 import { type Logger, nestLogger, type ProcessControl, type Running } from '@fleetroot/telemetry';
+import type { BlockedKeys } from '@fleetroot/x509';
 import { CaKeys } from './ca-keys.ts';
 import { issuerModule } from './issuer.module.ts';
 
@@ -19,6 +20,8 @@ export interface IssuerOptions {
   readonly concurrency: number;
   readonly staleAfterMs: number;
   readonly crlLifetimeMs: number;
+  /** Absent: no key is blocked. */
+  readonly blockedKeys?: BlockedKeys;
 }
 
 const HEARTBEAT_MS = 5000;
@@ -43,6 +46,7 @@ export async function startIssuer(options: IssuerOptions, control: ProcessContro
       issuance: {
         ledger: store.issuance, authorities: store.authorities, profiles: store.profiles, signer: keys, ledgerKey,
         clock: systemClock, random: systemRandom, staleAfterMs: options.staleAfterMs,
+        ...(options.blockedKeys === undefined ? {} : { blockedKeys: options.blockedKeys }),
         observer: {
           chunkIssued: (chunk) => logger.info({ ...chunk, ms: Math.round(chunk.ms) }, 'chunk issued'),
           unexpected: (err, item) => logger.error({ err, chunk: String(item.chunkId), ordinal: item.ordinal }, 'item failed unexpectedly'),

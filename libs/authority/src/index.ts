@@ -13,9 +13,15 @@ export {
 export { revokedAgain, strengthOf, strongerReason } from './revocation/reason.ts';
 export type { CaSigner } from './ports/ca-signer.ts';
 export type { Profile, ProfileKind, Requester, Requirement } from './profile/profile.ts';
-export { parseProfile, type ProfileSurroundings, readProfileFolder } from './profile/file.ts';
+export { parseProfile, readProfileFolder } from './profile/file.ts';
+export type { ProfileSurroundings } from './profile/surroundings.ts';
+export type { AuthorityProfile } from './profile/authority-profile.ts';
+export { parseAuthorityProfile, readAuthorityProfiles } from './profile/authority-file.ts';
+export { type AuthorityHoles, buildAuthorityTbs } from './profile/authority-compile.ts';
+export { crlShard } from './profile/shard.ts';
 export { profileDocument, profileFromDocument } from './profile/document.ts';
-export { checkRequestAgainstProfile, requestedDnsNames, type RequestFacts } from './profile/check.ts';
+export { checkRequestAgainstProfile, type RequestFacts } from './profile/check.ts';
+export { requestedDnsNames } from './profile/requested.ts';
 export { type CompiledProfile, compileProfile, type PreparedCertificate, type ProfileIssuer } from './profile/compile.ts';
 export { dnsName } from './profile/dns-name.ts';
 export { Issuance, type IssuanceObserver, type IssuanceParts } from './issuance/issuance.ts';

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import type { AuditEvent } from '@fleetroot/audit';
-import { type ErrorCode, PkiError, toHex } from '@fleetroot/core';
-import { parseCertificate, parseRequest, spkiSha256, verifySignature } from '@fleetroot/x509';
+import { type ErrorCode, PkiError, toHex, utf8 } from '@fleetroot/core';
+import { parseCertificate, parseRequest, readBlockedKeys, spkiSha256, verifySignature } from '@fleetroot/x509';
 import { beforeAll, describe, expect, it, test } from 'vitest';
 import {
   type CaSigner, type ClaimedChunk, type FailedItem, Issuance, type IssuanceLedger, type IssuedItem, type NewIntent,
@@ -85,10 +85,11 @@ class Recorder implements IssuanceLedger, CaSigner {
 }
 
 const unexpected: unknown[] = [];
-function issuance(recorder: Recorder, profile = 'ecu-client', at = now): Issuance {
+function issuance(recorder: Recorder, profile = 'ecu-client', at = now, blockedKeys = readBlockedKeys(undefined)): Issuance {
   const document = profiles.get(profile);
   return new Issuance({
     ledger: recorder, signer: recorder, ledgerKey, clock: { now: () => at }, random: (n) => new Uint8Array(n).fill(9), staleAfterMs: 1000,
+    blockedKeys,
     authorities: { all: async () => [ca.authority], byName: async () => ca.authority, add: async () => ca.authority },
     profiles: {
       ensure: async () => { throw new Error('not here'); },
@@ -140,6 +141,15 @@ describe('a chunk', () => {
     await issuance(recorder).issueChunk(1n);
     expect(recorder.completed?.issued).toHaveLength(3);
     expect(recorder.completed?.failed).toEqual([{ ordinal: 13, code: 'request.signature-invalid', detail: expect.any(String) }]);
+  });
+
+  it('gives a blocked key no certificate, though it was accepted before it was blocked', async () => {
+    const recorder = new Recorder(good);
+    const blocked = readBlockedKeys(utf8(toHex(spkiSha256(parseRequest(good[1]?.csr ?? new Uint8Array()).spkiDer))));
+    expect(await issuance(recorder, 'ecu-client', now, blocked).issueChunk(1n)).toBe('done');
+    expect(recorder.completed?.failed).toEqual([{ ordinal: 11, code: 'key.blocked', detail: expect.stringContaining('compromised') }]);
+    expect(recorder.completed?.issued.map(({ ordinal }) => ordinal)).toEqual([10, 12]);
+    expect(recorder.signed).toHaveLength(2);
   });
 
   it('fails an item whose processing throws something odd, and tells the observer', async () => {

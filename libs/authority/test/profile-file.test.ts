@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { PkiError } from '@fleetroot/core';
 import { describe, expect, it, test } from 'vitest';
@@ -104,6 +105,35 @@ describe('a profile file', () => {
     ['a relative URI', (t) => t.replace('validity:', 'subjectAltNames:\n  - { kind: uri, from: ecuSerial, prefix: "/x/" }\nvalidity:'), 10, /beginning of a URI/],
     ['a policy that is no OID', (t) => `${t}certificatePolicies: ["1"]\n`, 13, /must be an OID/],
     ['ocspNoCheck on a leaf', (t) => `${t}ocspNoCheck: true\n`, 13, /only an ocsp-signer goes unchecked/],
+    ['an end that is not none', (t) => t.replace('days: 2', 'notAfter: "2100-01-01"'), 10, /must be none/],
+    ['a duration and no end', (t) => t.replace('days: 2', 'days: 2\n  notAfter: none'), 9, /either days or hours/],
+    ['a leaf that would outlive its issuer (I7)', (t) => t.replace('days: 2', 'notAfter: none\n  atIssuerEnd: exceed'), 11, /would outlive its issuer.*write clamp or refuse/],
+    ['an unknown rule at the issuer\'s end', (t) => t.replace('days: 2', 'days: 2\n  atIssuerEnd: stop'), 11, /must be clamp/],
+    ['RSA bounds the wrong way round', (t) => t.replace('[p-256, rsa]', '[rsa]\n  rsaMinBits: 3072\n  rsaMaxBits: 2048'), 8, /less than rsaMinBits/],
+    ['an ECU that says itself who it is', (t) => t.replace('from: ecuSerial', 'from: request'), 8, /does not say itself who it is/],
+    ['optional where it is not the request\'s', (t) => t.replace('from: ecuSerial', 'from: ecuSerial, optional: true'), 8, /for what comes from the request/],
+    ['a subject that may be empty', (t) => t.replace('commonName, from: ecuSerial', 'organizationName, from: request, optional: true'), 7, /let one part not be optional/],
+    ['DNS names twice', (t) => t.replace('[ecuSerial]', '[ecuSerial, dnsNames]').replace('validity:', 'subjectAltNames:\n  - { kind: dns, from: request }\n  - { kind: dns, from: request }\nvalidity:'), 11, /dns from request twice/],
+    ['a URI of the request that could go on', (t) => t.replace('validity:', 'subjectAltNames:\n  - { kind: uri, from: request, prefix: "https://a.example" }\nvalidity:'), 10, /must end in/],
+    ['addresses without networks', (t) => t.replace('validity:', 'subjectAltNames:\n  - { kind: ip, from: request, networks: [] }\nvalidity:'), 10, /at least one network/],
+    ['a network with bits beyond its prefix', (t) => t.replace('validity:', 'subjectAltNames:\n  - { kind: ip, from: request, networks: [10.0.0.1/8] }\nvalidity:'), 10, /CIDR/],
+    ['a kind of name that is unknown', (t) => t.replace('validity:', 'subjectAltNames:\n  - { kind: email, from: request }\nvalidity:'), 10, /dns, uri, ip or hardwareModuleName/],
+    ['a hardware type that is no OID', (t) => t.replace('validity:', 'subjectAltNames:\n  - { kind: hardwareModuleName, from: ecuSerial, hwType: "x" }\nvalidity:'), 10, /must be an OID/],
+    ['a hardware serial of the request', (t) => t.replace('validity:', 'subjectAltNames:\n  - { kind: hardwareModuleName, from: request, hwType: "1.3.6.1" }\nvalidity:'), 10, /is the ECU serial/],
+    ['noRevAvail beside OCSP and CRL', (t) => `${t}noRevAvail: true\nauthorityInformationAccess: [ocsp]\ncrlDistributionPoint: true\n`, 14, /RFC 9608 section 3/],
+    ['noRevAvail for long', (t) => `${t.replace('days: 2', 'days: 32')}noRevAvail: true\nauthorityInformationAccess: []\ncrlDistributionPoint: false\n`, 9, /at most 31 days/],
+    ['noRevAvail for ever', (t) => `${t.replace('days: 2', 'notAfter: none')}noRevAvail: true\nauthorityInformationAccess: []\ncrlDistributionPoint: false\n`, 9, /at most 31 days/],
+    ['a TLS feature without OCSP', (t) => `${t}tlsFeature: [status_request]\nauthorityInformationAccess: []\n`, 13, /add ocsp/],
+    ['an unknown TLS feature', (t) => `${t}tlsFeature: [5]\n`, 13, /must be one of status_request/],
+    ['too small a budget', (t) => `${t}sizeBudget: 100\n`, 13, /at least 300/],
+    ['too many shards', (t) => `${t}crlShards: 1001\n`, 13, /at most 1000/],
+    ['shards of no CRL', (t) => `${t}crlShards: 2\ncrlDistributionPoint: false\n`, 13, /points to: remove it/],
+    ['CA rights as a fixed extension', (t) => `${t}extensions:\n  - { oid: "2.5.29.19", der: "30030101ff" }\n`, 14, /rules of its own/],
+    ['a fixed extension twice', (t) => `${t}extensions:\n  - { oid: "1.2.3.4", der: "0500" }\n  - { oid: "1.2.3.4", der: "0500" }\n`, 13, /names an extension twice/],
+    ['a fixed extension that is no DER', (t) => `${t}extensions:\n  - { oid: "1.2.3.4", der: "3081020500" }\n`, 14, /is not DER/],
+    ['a fixed extension with something behind it', (t) => `${t}extensions:\n  - { oid: "1.2.3.4", der: "050000" }\n`, 14, /is not DER/],
+    ['a fixed extension that is critical', (t) => `${t}extensions:\n  - { oid: "1.2.3.4", der: "0500", critical: true }\n`, 14, /critical: is not a field/],
+    ['a signature algorithm that is refused', (t) => `${t}signatureAlgorithms: [ecdsa-sha1]\n`, 13, /must be one of ecdsa-sha256/],
     ['another name than the file\'s', (t) => t.replace('name: test', 'name: tset'), 1, /write test, or rename/],
   ])('with %s is refused at its line', (_what, change, line, says) => {
     expect(change(good)).not.toBe(good);
@@ -131,7 +161,9 @@ describe('a profile file', () => {
 describe('the profiles that are shipped', () => {
   const profiles = readProfileFolder(shipped, { statusUrl });
 
-  it('are four', () => expect([...profiles.keys()]).toEqual(['ecu-client-vin', 'ecu-client', 'gateway-server', 'ocsp-signer']));
+  it('are nine, none of them of a CA', () => expect([...profiles.keys()]).toEqual([
+    'code-signing', 'ecu-client-vin', 'ecu-client', 'ecu-idevid', 'ecu-ldevid', 'gateway-client', 'gateway-server', 'ocsp-signer', 'v2g-leaf',
+  ]));
   it('put a VIN only where the name says so', () => {
     const withVin = [...profiles.values()].filter((profile) => profile.subjectAltNames.some((rule) => rule.from === 'vin'));
     expect(withVin.map(({ name }) => name)).toEqual(['ecu-client-vin']);
@@ -139,6 +171,12 @@ describe('the profiles that are shipped', () => {
   it('let only the product ask for an OCSP signer, which is short-lived and unchecked (I19)', () => {
     expect(profiles.get('ocsp-signer')).toMatchObject({ kind: 'ocsp-signer', requestedBy: ['system'], ocspNoCheck: true, validity: { seconds: 604_800 }, urls: {} });
   });
+});
+
+it('the example of docs/profiles.md is a profile', () => {
+  const page = readFileSync(new URL('../../../docs/profiles.md', import.meta.url), 'utf8');
+  const [, example = ''] = /```yaml\n([\s\S]*?)```/.exec(page) ?? [];
+  expect(parseProfile(example, 'plant-server.yaml', { statusUrl })).toMatchObject({ name: 'plant-server', noRevAvail: true, urls: { caIssuers: expect.any(String) } });
 });
 
 test.each([

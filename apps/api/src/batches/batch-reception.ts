@@ -2,6 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import type { BatchLedger, BatchProgress } from '@fleetroot/authority';
 import { type Clock, equalBytes, PkiError } from '@fleetroot/core';
 import type { Logger } from '@fleetroot/telemetry';
+import type { BlockedKeys } from '@fleetroot/x509';
 import type { OutboxRelay } from '../outbox-relay.ts';
 import type { KnownProfile } from '../profile-catalogue.ts';
 import { Intake } from './intake.ts';
@@ -31,6 +32,7 @@ export interface ReceptionParts {
   readonly logger: Logger;
   /** Of the CA that issues. */
   readonly issuingCa: () => Promise<number>;
+  readonly blockedKeys: BlockedKeys;
   readonly chunkItems: number;
   readonly maxItems: number;
 }

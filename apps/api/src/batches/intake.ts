@@ -1,6 +1,13 @@
 import type { BatchLedger, FailedItem, Profile, RequestItem } from '@fleetroot/authority';
 import { PkiError } from '@fleetroot/core';
+import type { BlockedKeys } from '@fleetroot/x509';
 import { itemOrFailure, type SentItem } from './item.ts';
+
+interface IntakeRules {
+  readonly chunkItems: number;
+  readonly maxItems: number;
+  readonly blockedKeys: BlockedKeys;
+}
 
 /**
  * Fills the chunks of one open batch. While one chunk is written the next is read, and no further: memory holds two
@@ -10,17 +17,17 @@ export class Intake {
   readonly #batches: BatchLedger;
   readonly #batchId: string;
   readonly #profile: Profile;
-  readonly #limits: { readonly chunkItems: number; readonly maxItems: number };
+  readonly #rules: IntakeRules;
   #items: RequestItem[] = [];
   #failures: FailedItem[] = [];
   #count = 0;
   #writing: Promise<void> = Promise.resolve();
 
-  constructor(batches: BatchLedger, batchId: string, profile: Profile, limits: { chunkItems: number; maxItems: number }) {
+  constructor(batches: BatchLedger, batchId: string, profile: Profile, rules: IntakeRules) {
     this.#batches = batches;
     this.#batchId = batchId;
     this.#profile = profile;
-    this.#limits = limits;
+    this.#rules = rules;
   }
 
   get count(): number {
@@ -29,16 +36,16 @@ export class Intake {
 
   /** A chunk is full: `write` it before the next `add`. */
   get full(): boolean {
-    return this.#items.length + this.#failures.length >= this.#limits.chunkItems;
+    return this.#items.length + this.#failures.length >= this.#rules.chunkItems;
   }
 
   /** @throws PkiError `batch.too-many-items` */
   add(sent: SentItem): void {
-    const { maxItems } = this.#limits;
+    const { maxItems, blockedKeys } = this.#rules;
     if (this.#count >= maxItems) {
       throw new PkiError('batch.too-many-items', `a batch has at most ${maxItems} items: send the rest as another batch`, { data: { limit: maxItems } });
     }
-    const result = itemOrFailure(sent, this.#count, this.#profile);
+    const result = itemOrFailure(sent, this.#count, this.#profile, blockedKeys);
     if ('item' in result) this.#items.push(result.item);
     else this.#failures.push(result.failure);
     this.#count++;

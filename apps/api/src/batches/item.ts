@@ -1,6 +1,6 @@
 import { checkRequestAgainstProfile, type FailedItem, type Profile, type RequestItem } from '@fleetroot/authority';
 import { ecuSerial, isPkiError, partNumber, PkiError, vin } from '@fleetroot/core';
-import { readRequest } from '@fleetroot/x509';
+import { type BlockedKeys, type CertificationRequest, readRequest, refuseBlockedKey, spkiSha256 } from '@fleetroot/x509';
 
 /** A request as it was sent: the form is checked, the contents are not. */
 export interface SentItem {
@@ -53,6 +53,10 @@ export function sentItemOfLine(line: Buffer, number: number): SentItem {
  * @throws PkiError `ecu.serial-invalid`, `ecu.part-number-invalid`, `vin.invalid`, `request.*`, `profile.field-missing`
  */
 export function checkedItem(sent: SentItem, ordinal: number, profile: Profile): RequestItem {
+  return checked(sent, ordinal, profile).item;
+}
+
+function checked(sent: SentItem, ordinal: number, profile: Profile): { item: RequestItem; request: CertificationRequest } {
   const facts = {
     ...(sent.ecuSerial === undefined ? {} : { ecuSerial: ecuSerial(sent.ecuSerial) }),
     ...(sent.partNumber === undefined ? {} : { partNumber: partNumber(sent.partNumber) }),
@@ -64,13 +68,17 @@ export function checkedItem(sent: SentItem, ordinal: number, profile: Profile): 
   }
   const request = readRequest(sent.csr);
   checkRequestAgainstProfile(profile, facts, request);
-  return { ordinal, ...facts, csr: request.der };
+  return { item: { ordinal, ...facts, csr: request.der }, request };
 }
 
-/** As `checkedItem`, with the item's own fault as a failure. */
-export function itemOrFailure(sent: SentItem, ordinal: number, profile: Profile): { item: RequestItem } | { failure: FailedItem } {
+/** As `checkedItem`, with the item's own fault as a failure; a blocked key is one too. */
+export function itemOrFailure(
+  sent: SentItem, ordinal: number, profile: Profile, blockedKeys: BlockedKeys,
+): { item: RequestItem } | { failure: FailedItem } {
   try {
-    return { item: checkedItem(sent, ordinal, profile) };
+    const { item, request } = checked(sent, ordinal, profile);
+    refuseBlockedKey(spkiSha256(request.spkiDer), blockedKeys);
+    return { item };
   } catch (error) {
     if (!isPkiError(error)) throw error;
     return { failure: { ordinal, code: error.code, detail: error.message } };

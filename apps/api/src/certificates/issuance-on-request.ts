@@ -1,6 +1,6 @@
 import type { BatchLedger, BatchProgress, RequestItem } from '@fleetroot/authority';
 import { type Clock, equalBytes, isPkiError, PkiError } from '@fleetroot/core';
-import { type CertificationRequest, verifyPossession } from '@fleetroot/x509';
+import { type BlockedKeys, type CertificationRequest, refuseBlockedKey, spkiSha256, verifyPossession } from '@fleetroot/x509';
 import type { OutboxRelay } from '../outbox-relay.ts';
 import type { KnownProfile } from '../profile-catalogue.ts';
 
@@ -27,6 +27,7 @@ export interface OnRequestParts {
   readonly relay: OutboxRelay;
   readonly clock: Clock;
   readonly issuingCa: () => Promise<number>;
+  readonly blockedKeys: BlockedKeys;
   readonly timeoutMs: number;
   /** Aborts when the process closes: nobody is kept waiting then. */
   readonly closing: AbortSignal;
@@ -45,12 +46,13 @@ export class IssuanceOnRequest {
 
   /**
    * On return the certificate is on record. With an Idempotency-Key that was used before, it is the one issued then.
-   * @throws PkiError `request.signature-invalid`, before anything is stored; the reason why the item failed;
+   * @throws PkiError `request.signature-invalid`, `key.blocked`, before anything is stored; the reason why the item failed;
    *   `issuance.timeout` with the batch in `data.batch`, where the certificate may still come to be;
    *   `idempotency.conflict`
    */
   async issue(single: SingleRequest): Promise<IssuedCertificate> {
-    const { batches, relay, clock, issuingCa, timeoutMs, closing } = this.#parts;
+    const { batches, relay, clock, issuingCa, blockedKeys, timeoutMs, closing } = this.#parts;
+    refuseBlockedKey(spkiSha256(single.request.spkiDer), blockedKeys);
     verifyPossession(single.request);
     const { profile } = single.profile;
     const submitted = await batches.submitOne(

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { setImmediate as breathe } from 'node:timers/promises';
 import type { AuditEvent } from '@fleetroot/audit';
 import { type Clock, type ErrorCode, isPkiError, type LedgerKey, PkiError, type RandomBytes } from '@fleetroot/core';
+import { type BlockedKeys, readBlockedKeys } from '@fleetroot/x509';
 import type { AuthorityLedger, ProfileLedger } from '../ports/authorities.ts';
 import type { FailedItem } from '../ports/batches.ts';
 import type { CaSigner } from '../ports/ca-signer.ts';
@@ -26,6 +27,8 @@ export interface IssuanceParts {
   readonly random: RandomBytes;
   /** Silence after which a chunk's holder counts as dead, in milliseconds. */
   readonly staleAfterMs: number;
+  /** Compromised keys, which get no certificate; absent: none. */
+  readonly blockedKeys?: BlockedKeys;
   readonly observer?: IssuanceObserver;
 }
 
@@ -38,10 +41,12 @@ const FINAL: readonly ErrorCode[] = ['ca.not-active', 'ca.not-found', 'profile.n
 export class Issuance {
   readonly #parts: IssuanceParts;
   readonly #issuers: Issuers;
+  readonly #blockedKeys: BlockedKeys;
 
   constructor(parts: IssuanceParts) {
     this.#parts = parts;
     this.#issuers = new Issuers(parts.authorities, parts.profiles);
+    this.#blockedKeys = parts.blockedKeys ?? readBlockedKeys(undefined);
   }
 
   /**
@@ -129,7 +134,7 @@ export class Issuance {
         throw new PkiError('internal', `an item of chunk ${chunkId} lies outside the chunk`);
       }
       try {
-        candidates.push(prepareCandidate(issuer, item, serialOf(item.ordinal), signedAt));
+        candidates.push(prepareCandidate(issuer, item, serialOf(item.ordinal), signedAt, this.#blockedKeys));
       } catch (error) {
         if (!isPkiError(error)) this.#parts.observer?.unexpected?.(error, { chunkId, ordinal: item.ordinal });
         attempt.failed.push({ ordinal: item.ordinal, ...reasonOf(error) });

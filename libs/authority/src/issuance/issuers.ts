@@ -1,6 +1,8 @@
 import type { KeyObject } from 'node:crypto';
 import { PkiError } from '@fleetroot/core';
-import { importPublicKey, parseCertificate, signatureAlgorithmFor, type SignatureAlgorithm } from '@fleetroot/x509';
+import {
+  compileLint, importPublicKey, type LintContext, type LintFinding, parseCertificate, signatureAlgorithmFor, type SignatureAlgorithm,
+} from '@fleetroot/x509';
 import type { AuthorityLedger, CertificationAuthority, ProfileLedger } from '../ports/authorities.ts';
 import { compileProfile, type CompiledProfile } from '../profile/compile.ts';
 import { profileFromDocument } from '../profile/document.ts';
@@ -12,6 +14,10 @@ export interface Issuer {
   readonly algorithm: SignatureAlgorithm;
   /** Of the CA's certificate; imported once. */
   readonly publicKey: KeyObject;
+  /** Against what its certificates are linted. */
+  readonly lintContext: LintContext;
+  /** The lint of this profile's certificates, compiled. */
+  readonly lint: (tbsDer: Uint8Array) => readonly LintFinding[];
 }
 
 /**
@@ -37,11 +43,15 @@ export class Issuers {
     if (authority === undefined) throw new PkiError('ca.not-found', `there is no CA ${caId} in the ledger`);
     const { document } = await this.#profiles.byId(profileVersionId);
     const certificate = parseCertificate(authority.certificate);
+    const profile = profileFromDocument(document);
+    const lintContext: LintContext = { issuer: certificate, kind: profile.kind, maxOctets: profile.sizeBudget };
     const issuer: Issuer = {
       authority,
-      compiled: compileProfile(profileFromDocument(document), { ...certificate, name: authority.name }),
+      compiled: compileProfile(profile, { ...certificate, name: authority.name }),
       algorithm: signatureAlgorithmFor(certificate.spkiDer),
       publicKey: importPublicKey(certificate.spkiDer),
+      lintContext,
+      lint: compileLint(lintContext),
     };
     this.#ready.set(key, issuer);
     return issuer;

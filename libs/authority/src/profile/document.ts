@@ -2,16 +2,23 @@ import { type AuditValue, canonicalJson } from '@fleetroot/audit';
 import { PkiError } from '@fleetroot/core';
 import { z } from 'zod';
 import { fields } from './fields.ts';
+import { deepFreeze } from './freeze.ts';
 import type { Profile } from './profile.ts';
-import { profileFaults } from './rules.ts';
+import { MAX_CRL_SHARDS, profileFaults } from './rules.ts';
 
 const url = z.string().regex(/^https?:\/\/[^\s{}]+(?:\{ca\}[^\s{}]*)?$/);
+const crlUrl = z.string().regex(/^https?:\/\/[^\s{}]+(?:\{ca\}[^\s{}]*(?:\{shard\}[^\s{}]*)?)?$/);
 
 const document = z.strictObject({
   format: z.literal(1),
   ...fields,
-  validity: z.strictObject({ seconds: z.number().int().positive(), backdateSeconds: z.number().int().nonnegative() }),
-  urls: z.strictObject({ ocsp: url.optional(), caIssuers: url.optional(), crl: url.optional() }),
+  validity: z.strictObject({
+    seconds: z.number().int().positive().optional(), notAfter: z.literal('none').optional(),
+    backdateSeconds: z.number().int().nonnegative(), atIssuerEnd: z.literal('refuse').optional(),
+  }),
+  urls: z.strictObject({ ocsp: url.optional(), caIssuers: url.optional(), crl: crlUrl.optional() }),
+  crlShards: z.number().int().min(2).max(MAX_CRL_SHARDS).optional(),
+  noRevAvail: z.literal(true).optional(),
 });
 
 /** The profile as canonical JSON: equal profiles give equal text, and its SHA-256 names the version. */
@@ -33,12 +40,4 @@ export function profileFromDocument(json: string): Profile {
   } catch (cause) {
     throw new PkiError('internal', 'a profile in the ledger is of a form that this version does not know: run the same version everywhere', { cause });
   }
-}
-
-export function deepFreeze<T>(value: T): T {
-  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
-    Object.freeze(value);
-    for (const member of Object.values(value)) deepFreeze(member);
-  }
-  return value;
 }

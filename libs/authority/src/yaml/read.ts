@@ -1,6 +1,12 @@
 import { type ErrorCode, PkiError } from '@fleetroot/core';
-import { type Document, isMap, isNode, isPair, isScalar, LineCounter, parseDocument } from 'yaml';
+import { type Document, isMap, isNode, isPair, isScalar, LineCounter, parseDocument, visit } from 'yaml';
 import type { z } from 'zod';
+
+/** Maps, lists and pairs that may stand around a value. */
+const MAX_PATH = 60;
+
+/** Indicators of nesting, one after the other: no file of ours has more than two. */
+const CHAIN = /(?:[?:-][ \t]+){32}/;
 
 export interface YamlFault {
   readonly path: readonly PropertyKey[];
@@ -21,7 +27,6 @@ export interface YamlFile<T> {
  */
 export function readYaml<T>(text: string, fileName: string, schema: z.ZodType<T>, code: ErrorCode): YamlFile<T> {
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const lineAt = (offset: number): number => lines.linePos(offset).line;
   const refuse = (faults: readonly { line: number; what: string }[]): never => {
     const sorted = [...faults].sort((a, b) => a.line - b.line);
@@ -29,12 +34,27 @@ export function readYaml<T>(text: string, fileName: string, schema: z.ZodType<T>
       data: { file: fileName, line: sorted[0]?.line ?? 1, faults: sorted.length },
     });
   };
+  const orRefuse = <R>(read: () => R): R => {
+    try {
+      return read();
+    } catch (error) {
+      // The library throws a RangeError for what is nested too deeply, a ReferenceError for an alias without its anchor.
+      return refuse([{ line: 1, what: `not YAML that can be read: ${error instanceof Error ? error.message : 'unknown'}` }]);
+    }
+  };
+  // Its parser takes minutes, if it ends at all, over keys within keys within keys on one line.
+  const chain = CHAIN.exec(text);
+  if (chain !== null) refuse([{ line: text.slice(0, chain.index).split('\n').length, what: 'nested too deeply' }]);
+  const document = orRefuse(() => parseDocument(text, { lineCounter: lines, prettyErrors: false }));
   const located = (faults: readonly YamlFault[]) => faults.map(({ path, what }) => (
     { line: lineAt(offsetOf(document, path)), what: path.length === 0 ? what : `${path.map(String).join('.')}: ${what}` }
   ));
   const broken = [...document.errors, ...document.warnings];
   if (broken.length > 0) refuse(broken.map((error) => ({ line: lineAt(error.pos[0]), what: `not valid YAML: ${error.message}` })));
-  const parsed = schema.safeParse(document.toJS());
+  // Before toJS, which would follow any depth, and write keys within keys out as text, in time that doubles with each.
+  const odd = oddity(document);
+  if (odd !== undefined) refuse([{ line: lineAt(odd.offset), what: odd.what }]);
+  const parsed = schema.safeParse(orRefuse(() => document.toJS()));
   if (!parsed.success) return refuse(located(parsed.error.issues.flatMap(describe)));
   return {
     value: parsed.data,
@@ -42,6 +62,22 @@ export function readYaml<T>(text: string, fileName: string, schema: z.ZodType<T>
       if (faults.length > 0) refuse(located(faults));
     },
   };
+}
+
+const isPlain = (key: unknown): boolean => isScalar(key) && (typeof key.value !== 'object' || key.value === null);
+
+/** The first thing that YAML knows and our files do not need; undefined where there is none. */
+function oddity(document: Document): { offset: number; what: string } | undefined {
+  let found: { offset: number; what: string } | undefined;
+  visit(document, (_, node, path) => {
+    const offset = (isPair(node) && isNode(node.key) ? node.key.range?.[0] : isNode(node) ? node.range?.[0] : undefined) ?? 0;
+    if (path.length > MAX_PATH) found = { offset, what: 'nested too deeply' };
+    else if (isPair(node) && isNode(node.key) && !isPlain(node.key)) {
+      found = { offset, what: 'a key must be a plain word, not a list or a mapping' };
+    }
+    return found === undefined ? undefined : visit.BREAK;
+  });
+  return found;
 }
 
 function describe(issue: z.core.$ZodIssue): YamlFault[] {

@@ -1,7 +1,7 @@
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { caName, ecuSerial, LedgerKey, partNumber } from '@fleetroot/core';
 import {
-  assembleCertificate, buildRequest, CertificateTemplate, encodeName, extension, type GeneralName, keyIdentifier,
+  assembleCertificate, buildRequest, CertificateTemplate, encodeName, extension, type GeneralName, keyIdentifier, type NamePart,
   parseCertificate, type ParsedCertificate, signatureAlgorithmFor,
 } from '@fleetroot/x509';
 import type { CaSigner, CertificationAuthority, RequestItem } from '../../src/index.ts';
@@ -54,10 +54,12 @@ export function testAuthority(overrides: Partial<CertificationAuthority> = {}): 
 }
 
 /** A certification request as an ECU would make it. */
-export async function csr(kind: TestKeyKind = 'p-256', subjectAltNames: readonly GeneralName[] = []): Promise<Uint8Array> {
+export async function csr(
+  kind: TestKeyKind = 'p-256', subjectAltNames: readonly GeneralName[] = [], subject: readonly NamePart[] = [{ type: 'commonName', value: 'as it likes' }],
+): Promise<Uint8Array> {
   const { spkiDer, privateKey } = keyPair(kind);
   return buildRequest({
-    subject: [{ type: 'commonName', value: 'as it likes' }], spkiDer, subjectAltNames, algorithm: signatureAlgorithmFor(spkiDer),
+    subject, spkiDer, subjectAltNames, algorithm: signatureAlgorithmFor(spkiDer),
   }, (info) => signWith(spkiDer, privateKey, info));
 }
 
