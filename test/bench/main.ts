@@ -1,8 +1,9 @@
-// npm run bench [batch|single] -- [--items N] [--issuers P] [--rate R] [--seconds S]
+// npm run bench [x509|batch|single] -- [--items N] [--issuers P] [--rate R] [--seconds S] [--entries N]
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { benchBatch } from './batch.ts';
 import { benchSingle } from './single.ts';
+import { benchX509 } from './x509.ts';
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
@@ -11,9 +12,12 @@ const { positionals, values } = parseArgs({
     issuers: { type: 'string', default: String(availableParallelism()) },
     rate: { type: 'string', default: '50' },
     seconds: { type: 'string', default: '20' },
+    entries: { type: 'string', default: '1000000' },
   },
 });
 const benches: Record<string, () => Promise<void>> = {
+  // First: it compares its memory with that of an idle process.
+  x509: () => benchX509(Number(values.entries)),
   batch: () => benchBatch(Number(values.items), Number(values.issuers)),
   single: () => benchSingle(Number(values.rate), Number(values.seconds)),
 };
