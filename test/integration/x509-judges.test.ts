@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { constants, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,9 +18,16 @@ const pair = ({ publicKey, privateKey }: { publicKey: KeyObject; privateKey: Key
 const makers: Record<string, { algorithm: SignatureAlgorithm; digest: string | null; make: () => Pair }> = {
   'P-256': { algorithm: 'ecdsa-sha256', digest: 'sha256', make: () => pair(generateKeyPairSync('ec', { namedCurve: 'P-256' })) },
   'P-384': { algorithm: 'ecdsa-sha384', digest: 'sha384', make: () => pair(generateKeyPairSync('ec', { namedCurve: 'P-384' })) },
+  'P-521': { algorithm: 'ecdsa-sha512', digest: 'sha512', make: () => pair(generateKeyPairSync('ec', { namedCurve: 'P-521' })) },
   Ed25519: { algorithm: 'ed25519', digest: null, make: () => pair(generateKeyPairSync('ed25519')) },
   RSA: { algorithm: 'rsa-sha256', digest: 'sha256', make: () => pair(generateKeyPairSync('rsa', { modulusLength: 2048 })) },
+  'RSA-PSS': { algorithm: 'rsa-pss-sha256', digest: 'sha256', make: () => pair(generateKeyPairSync('rsa', { modulusLength: 2048 })) },
 };
+
+function signBy(maker: keyof typeof makers, { privateKey: key }: Pick<Pair, 'privateKey'>, message: Uint8Array): Uint8Array {
+  const { algorithm, digest } = makers[maker]!;
+  return sign(digest, message, algorithm.startsWith('rsa-pss') ? { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST } : key);
+}
 
 const nameParts = (commonName: string) => [
   { type: 'countryName', value: 'DE' }, { type: 'organizationName', value: 'Müller Fahrzeuge' }, { type: 'commonName', value: commonName },
@@ -43,7 +50,7 @@ function file(name: string, ...ders: Uint8Array[]): string {
 interface Wanted { kind: LintKind; commonName: string; subjectKey: Uint8Array; extensions: readonly TemplateExtension[]; years: number }
 
 function issue(maker: keyof typeof makers, by: Pair, issuer: ParsedCertificate | undefined, wanted: Wanted): ParsedCertificate {
-  const { algorithm, digest } = makers[maker]!;
+  const { algorithm } = makers[maker]!;
   const fields = {
     signatureAlgorithm: algorithm, issuerDer: issuer?.subjectDer ?? encodeName(nameParts(wanted.commonName)),
     subject: subjectOf(wanted.commonName), extensions: wanted.extensions,
@@ -56,7 +63,7 @@ function issue(maker: keyof typeof makers, by: Pair, issuer: ParsedCertificate |
     subjectAltNames: [{ kind: 'dns', value: 'tcu.vehicle.example' }, { kind: 'uri', value: 'urn:vin:WVWZZZ1JZXW000026' }, { kind: 'ip', value: Uint8Array.of(10, 0, 0, 7) }],
   });
   expect(lintCertificate(tbs, { issuer, kind: wanted.kind })).toEqual([]);
-  return parseCertificate(assembleCertificate(tbs, algorithm, sign(digest, tbs, by.privateKey)));
+  return parseCertificate(assembleCertificate(tbs, algorithm, signBy(maker, by, tbs)));
 }
 
 function hierarchy(maker: keyof typeof makers) {
@@ -111,6 +118,19 @@ describe.each(Object.keys(makers))('%s', (maker) => {
     expect(run('openssl', 'x509', '-noout', '-text', '-in', file('ca.pem', issuing.der))).toMatch(/critical\s+CA:TRUE, pathlen:0/);
   });
 
+  test('openssl finds nothing odd inside any extension', () => {
+    for (const { der } of [root, issuing, leaf, responder]) {
+      const path = join(folder, 'odd.der');
+      writeFileSync(path, der);
+      const parse = (...more: string[]): string => run('openssl', 'asn1parse', '-inform', 'DER', '-in', path, ...more);
+      const whole = parse();
+      // Extensions lie under [3]: each value is an OCTET STRING that holds DER.
+      const values = [...whole.slice(whole.indexOf('cont [ 3 ]')).matchAll(/^ *(\d+):d=5 .*OCTET STRING/gm)].map((match) => match[1]!);
+      expect(values.length).toBeGreaterThan(2);
+      for (const inside of [whole, ...values.map((at) => parse('-strparse', at))]) expect(inside).not.toMatch(/[Ee]rror|BAD |l=inf|length is greater/);
+    }
+  });
+
   test('openssl finds the key identifier by itself', () => {
     const ours = Buffer.from(leaf.subjectKeyIdentifier!).toString('hex').toUpperCase().match(/../g)!.join(':');
     expect(run('openssl', 'x509', '-noout', '-ext', 'subjectKeyIdentifier', '-in', file('leaf.pem', leaf.der))).toContain(ours);
@@ -129,11 +149,11 @@ describe.each(Object.keys(makers))('%s', (maker) => {
   });
 
   test('openssl verifies a request that we build', async () => {
-    const { algorithm, digest, make } = makers[maker]!;
+    const { algorithm, make } = makers[maker]!;
     const { privateKey, spki } = make();
     const csr = await buildRequest(
       { subject: nameParts('TCU-26-01'), spkiDer: spki, algorithm, subjectAltNames: [{ kind: 'dns', value: 'tcu.example' }] },
-      (info) => sign(digest, info, privateKey),
+      (info) => signBy(maker, { privateKey }, info),
     );
     verifyPossession(readRequest(csr));
     const path = join(folder, `${maker}.csr`);

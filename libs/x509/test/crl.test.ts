@@ -118,6 +118,7 @@ describe('what is not read', () => {
     ['version 3', list({ version: [integer(2)] })],
     ['two signature algorithms', list({ outer: sequence(oid('1.2.840.10045.4.3.3')) })],
     ['no issuer name', list({ issuer: sequence() })],
+    ['an issuer name that is none', list({ issuer: sequence(sequence()) })],
     ['no nextUpdate', list({ next: [] })],
     ['an empty revokedCertificates', list({ revoked: [sequence()] })],
     ['no number', list({ extensions: [aki] })],

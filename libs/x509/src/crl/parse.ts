@@ -6,6 +6,7 @@ import { readTime } from '../certificate/tbs.ts';
 import { DerReader } from '../der/reader.ts';
 import { contextTag, tag } from '../der/writer.ts';
 import { algorithmFromIdentifier, type SignatureAlgorithm } from '../key/algorithm.ts';
+import { parseName } from '../name/name.ts';
 import { CrlEntryList } from './entries.ts';
 
 export interface ParsedCrl {
@@ -46,6 +47,7 @@ export function parseCrl(der: Uint8Array): ParsedCrl {
   if (!equalBytes(algorithm, outerAlgorithm)) tbs.fail('signature', 'differs from signatureAlgorithm');
   const issuerDer = tbs.element('issuer', tag.sequence);
   if (issuerDer.length === 2) tbs.fail('issuer', 'is empty');
+  parseName(issuerDer, 'crl.invalid');
   const thisUpdate = readTime(tbs, 'thisUpdate').date;
   const nextUpdate = readTime(tbs, 'nextUpdate').date;
   const revoked = tbs.peek() === tag.sequence ? tbs.element('revokedCertificates') : new Uint8Array(0);
