@@ -24,7 +24,8 @@ export async function benchX509(entries: number): Promise<void> {
   console.log(`making ${REQUESTS} P-256 requests ...`);
   const requests = await ecuRequests(REQUESTS, 'X');
   const ecu = ecuIssuance();
-  const built = median(Array.from({ length: 5 }, () => buildAndLint(ecu, requests)));
+  const rounds = Array.from({ length: 9 }, () => buildAndLint(ecu, requests));
+  const built = median(rounds.map(({ perSecond }) => perSecond));
   const library = await peculiarRates(ecu.issuer.spkiDer, parseRequest(requests[0]!.csr).spkiDer);
   const raw = requests.map(({ csr }) => rawVerification(csr));
   const possession: number[] = [];
@@ -42,7 +43,8 @@ export async function benchX509(entries: number): Promise<void> {
     measures.reverse();
   }
   const results: Result[] = [
-    { name: 'TBS built and linted', value: 1e6 / built, unit: 'us', goal: 25 },
+    { name: 'TBS built and linted, by the clock', value: median(rounds.map(({ micros }) => micros)), unit: 'us', goal: 25 },
+    { name: 'the same, processor time of all threads', value: 1e6 / built, unit: 'us' },
     beside('TBS built and linted, beside @peculiar/x509', built, '1/s', library.certificates, 100),
     beside('the same, without the library\'s signature', built, '1/s', library.unsigned),
     beside('P-256 request: parsed, possession proven', median(possession), '1/s', median(floor), 0.8),
@@ -54,16 +56,19 @@ export async function benchX509(entries: number): Promise<void> {
   print('x509', results);
 }
 
-function buildAndLint({ compiled, issuer, serial, signedAt }: EcuIssuance, requests: readonly EcuRequest[]): number {
+function buildAndLint({ compiled, issuer, serial, signedAt }: EcuIssuance, requests: readonly EcuRequest[]): { readonly micros: number; readonly perSecond: number } {
   const context = { issuer, kind: compiled.profile.kind, maxOctets: compiled.profile.sizeBudget };
   const lint = compileLint(context);
   const parsed = requests.map(({ csr, ecuSerial, partNumber }) => ({ request: parseRequest(csr), facts: { ecuSerial, partNumber } }));
   let count = 0;
-  return rate(Array.from({ length: 10 }, () => parsed).flat(), ({ request, facts }) => {
+  const items = Array.from({ length: 10 }, () => parsed).flat();
+  const began = performance.now();
+  const perSecond = rate(items, ({ request, facts }) => {
     const { tbs } = compiled.prepare(facts as Parameters<typeof compiled.prepare>[0], request, serial(), signedAt);
     const findings = count++ % SAMPLE === 0 ? lintCertificate(tbs, context) : lint(tbs);
     if (findings.length > 0) throw new Error(`the lint found ${findings[0]!.rule}`);
   });
+  return { micros: ((performance.now() - began) * 1000) / items.length, perSecond };
 }
 
 /** Of all items, one a call: a second of processor time. */
