@@ -46,7 +46,8 @@ export {
   assembleOcspResponse, buildOcspResponseData, type CertStatus, type OcspErrorStatus, ocspErrorResponse,
   type OcspResponseFields, type SingleResponse,
 } from './ocsp/response.ts';
-export { checkTrustAnchor, type PathInput, type ValidatedPath, validatePath } from './path/validate.ts';
+export { checkTrustAnchor, pathFailures, type PathInput, type ValidatedPath, validatePath } from './path/validate.ts';
+export { type IssuingLimits, issuingLimits, type LineFailure, lineFailure, sameSubject } from './path/authorities.ts';
 export type { PathFailure, PathPurpose } from './path/rules.ts';
 export { type CertificateBundle, decodeCertsOnly, encodeCertsOnly } from './cms/certs-only.ts';
 export { CMS_MAX_OCTETS } from './cms/content-info.ts';

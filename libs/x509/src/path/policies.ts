@@ -54,7 +54,7 @@ export class PathPolicies {
    * @returns the policies that the path is valid for, or undefined where it is not valid
    * @throws PkiError `certificate.malformed`
    */
-  addLeaf(certificate: ParsedCertificate): readonly string[] | undefined {
+  addLeaf(certificate: Pick<ParsedCertificate, 'extensions'>): readonly string[] | undefined {
     const said = readPolicyExtensions(certificate);
     if (said === undefined) return undefined;
     this.#graph.extend(said.policies, this.#inhibitAnyPolicy > 0);

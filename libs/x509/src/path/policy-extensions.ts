@@ -23,7 +23,7 @@ export interface PolicyExtensions {
  * @returns undefined where they say what must not be or cannot be processed: then the path is not valid
  * @throws PkiError `certificate.malformed`
  */
-export function readPolicyExtensions(certificate: ParsedCertificate): PolicyExtensions | undefined {
+export function readPolicyExtensions(certificate: Pick<ParsedCertificate, 'extensions'>): PolicyExtensions | undefined {
   const extension = (oid: string) => certificate.extensions.find((one) => one.oid === oid);
   const named = extension(extensionOids.certificatePolicies);
   const mapped = extension(extensionOids.policyMappings);

@@ -1,15 +1,11 @@
 import { PkiError } from '@fleetroot/core';
 import { type ParsedCertificate, parseCertificate } from '../certificate/certificate.ts';
-import { extensionOids } from '../certificate/oids.ts';
 import { candidatePaths, MAX_PATH, type Node, node } from './candidates.ts';
-import { constrainedNames } from './constrained-names.ts';
-import { NameConstraints } from './name-constraints.ts';
 import { sameName } from './name-match.ts';
 import { PathPolicies } from './policies.ts';
 import { Revocation } from './revocation.ts';
-import {
-  checkCa, checkCertificate, checkLeaf, checkSignature, type PathFailure, type PathPurpose,
-} from './rules.ts';
+import { checkCa, checkCertificate, checkSignature, type PathFailure, type PathPurpose } from './rules.ts';
+import { PathWalk } from './walk.ts';
 
 export interface PathInput {
   /** DER. */
@@ -94,7 +90,8 @@ export function checkTrustAnchor(der: Uint8Array, time: Date, purpose?: PathPurp
   return reason === undefined ? certificate : fail({ reason, depth: 0 });
 }
 
-const explanations: Readonly<Record<PathFailure, string>> = {
+/** Each failure in words. */
+export const pathFailures: Readonly<Record<PathFailure, string>> = {
   'no-anchor': 'no path leads to a trusted CA',
   'too-many': `a path has at most ${MAX_PATH} certificates`,
   signature: 'a signature in the path does not verify',
@@ -119,42 +116,21 @@ const explanations: Readonly<Record<PathFailure, string>> = {
 };
 
 function fail({ reason, depth }: Failure): never {
-  throw new PkiError('certificate.path-invalid', explanations[reason], { data: { reason, depth } });
+  throw new PkiError('certificate.path-invalid', pathFailures[reason], { data: { reason, depth } });
 }
 
 /** Steps of RFC 5280 sections 6.1.3 to 6.1.5, from the anchor to the leaf. */
 function checkPath(
-  path: readonly Node[], { time, purpose, policies: acceptable }: PathInput, revocation: Revocation | undefined,
+  path: readonly Node[], { time, purpose, policies }: PathInput, revocation: Revocation | undefined,
 ): Failure | Pick<ValidatedPath, 'policies'> {
-  const constraints = new NameConstraints();
-  const policies = new PathPolicies(path.length - 1, acceptable);
-  let remaining = path.length;
-  for (let depth = path.length - 1; depth >= 0; depth--) {
+  const walk = new PathWalk(path.length, { time, purpose, policies, revocation });
+  for (let depth = path.length - 1; depth > 0; depth--) {
     const current = path[depth];
-    if (current === undefined) break;
-    const { certificate } = current;
-    const selfIssued = sameName(current.subject, current.issuer);
-    const issuer = path[depth + 1]?.certificate;
-    // Not for the anchor, nor for self-issued CAs (RFC 5280 section 6.1.3 (b), (c)).
-    const constrained = issuer !== undefined && (depth === 0 || !selfIssued);
-    const reason = (issuer === undefined ? undefined : checkSignature(certificate, issuer))
-      ?? checkCertificate(certificate, time)
-      ?? (issuer === undefined ? undefined : revocation?.check(certificate, issuer))
-      ?? (constrained && !constraints.allow(constrainedNames(current)) ? 'name' : undefined)
-      ?? (depth === 0 ? checkLeaf(certificate, purpose) : checkCa(certificate, purpose));
+    const reason = current === undefined ? undefined : walk.addCa(current, path[depth + 1]?.certificate);
     if (reason !== undefined) return { reason, depth };
-    if (depth === 0) {
-      const valid = policies.addLeaf(certificate);
-      return valid === undefined ? { reason: 'policy', depth } : { policies: valid };
-    }
-    if (!(issuer === undefined ? policies.addAnchor(certificate) : policies.addCa(certificate, selfIssued))) {
-      return { reason: 'policy', depth };
-    }
-    // The anchor itself does not count against its own limit; self-issued certificates never do.
-    if (issuer !== undefined && !selfIssued && remaining-- <= 0) return { reason: 'path-length', depth };
-    remaining = Math.min(remaining, certificate.pathLength ?? remaining);
-    const extension = certificate.extensions.find(({ oid }) => oid === extensionOids.nameConstraints);
-    if (extension !== undefined && !constraints.add(extension.value)) return { reason: 'name', depth };
   }
-  return { reason: 'no-anchor', depth: 0 };
+  const [leaf, issuer] = path;
+  if (leaf === undefined) return { reason: 'no-anchor', depth: 0 };
+  const found = walk.addLeaf(leaf, issuer?.certificate);
+  return typeof found === 'string' ? { reason: found, depth: 0 } : { policies: found };
 }
