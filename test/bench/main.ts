@@ -1,7 +1,8 @@
-// npm run bench [x509|batch|single] -- [--items N] [--issuers P] [--rate R] [--seconds S] [--entries N]
+// npm run bench [x509|hsm|batch|single] -- [--items N] [--issuers P] [--rate R] [--seconds S] [--entries N] [--rounds N]
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { benchBatch } from './batch.ts';
+import { benchHsm } from './hsm.ts';
 import { benchSingle } from './single.ts';
 import { benchX509 } from './x509.ts';
 
@@ -13,11 +14,13 @@ const { positionals, values } = parseArgs({
     rate: { type: 'string', default: '50' },
     seconds: { type: 'string', default: '20' },
     entries: { type: 'string', default: '1000000' },
+    rounds: { type: 'string', default: '41' },
   },
 });
 const benches: Record<string, () => Promise<void>> = {
   // First: it compares its memory with that of an idle process.
   x509: () => benchX509(Number(values.entries)),
+  hsm: () => benchHsm(Number(values.rounds)),
   batch: () => benchBatch(Number(values.items), Number(values.issuers)),
   single: () => benchSingle(Number(values.rate), Number(values.seconds)),
 };

@@ -1,14 +1,14 @@
-import type { CaSigner, CertificationAuthority } from '@fleetroot/authority';
+import { type CaSigner, type NewAuthority, signatureAlgorithmOf } from '@fleetroot/authority';
 import { caName } from '@fleetroot/core';
 import { type KeyAlgorithm, openSigner, type Signer } from '@fleetroot/hsm';
 import {
-  assembleCertificate, CertificateTemplate, encodeName, extension, keyIdentifier, parseCertificate, signatureAlgorithmFor,
+  assembleCertificate, CertificateTemplate, encodeName, extension, keyIdentifier, signatureAlgorithmFor,
 } from '@fleetroot/x509';
 import type { TestToken } from './softhsm.ts';
 
 /** A self-signed CA whose key is in a SoftHSM token. */
 export interface HsmCa {
-  readonly authority: Omit<CertificationAuthority, 'id'>;
+  readonly authority: NewAuthority;
   readonly spkiDer: Uint8Array;
   /** Signs by the token, and keeps what it signed: an independent record of C_Sign (I2). */
   readonly signer: CaSigner & { readonly signed: Uint8Array[] };
@@ -37,7 +37,7 @@ export async function makeHsmCa(token: TestToken, name = 'ecu-issuing', algorith
   return {
     authority: {
       name: caName(name), parentId: undefined, state: 'active', certificate: assembleCertificate(tbs, signatureAlgorithm, signature),
-      keyId, notBefore, notAfter,
+      keyId, signatureAlgorithm: undefined, labels: {}, notBefore, notAfter,
     },
     spkiDer,
     signer: {
@@ -45,7 +45,7 @@ export async function makeHsmCa(token: TestToken, name = 'ecu-issuing', algorith
       ready: async () => undefined,
       sign: async (authority, messages) => {
         signed.push(...messages);
-        return signer.sign(authority.keyId, signatureAlgorithmFor(parseCertificate(authority.certificate).spkiDer), messages);
+        return signer.sign(authority.keyId ?? keyId, signatureAlgorithmOf(authority), messages);
       },
     },
     close: () => signer.close(),

@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { PkiError, Secret } from '@fleetroot/core';
 import { type Setting, settings } from './settings.ts';
 
@@ -23,13 +24,13 @@ export type Config<N extends keyof Settings> = Readonly<{ [K in N]: Known<K> }>;
 export type SettingName = keyof Settings;
 
 /**
- * Reads the settings that a process needs from `environment`. A secret comes from the file that NAME_FILE names, never
- * from the environment itself.
+ * Reads the settings that a process needs from `environment`. A secret comes from the file that NAME_FILE names, else from
+ * the systemd credential NAME, a file in $CREDENTIALS_DIRECTORY; never from the environment itself.
  * @throws PkiError `config.invalid` that lists every setting at fault, by name and without its value
  */
 export function readConfig<N extends SettingName>(
   names: readonly N[],
-  environment: Readonly<Record<string, string | undefined>> = process.env,
+  environment: Environment = process.env,
 ): Config<N> {
   const faults: string[] = [];
   const config: Partial<Record<SettingName, unknown>> = {};
@@ -44,9 +45,11 @@ export function readConfig<N extends SettingName>(
   return Object.freeze(config) as Config<N>;
 }
 
-function read(setting: Setting, environment: Readonly<Record<string, string | undefined>>): unknown {
-  const secret = setting.type === 'secret' || setting.type === 'secret-bytes';
-  const variable = secret ? `${setting.variable}_FILE` : setting.variable;
+type Environment = Readonly<Record<string, string | undefined>>;
+
+function read(setting: Setting, environment: Environment): unknown {
+  if (setting.type === 'secret' || setting.type === 'secret-bytes') return secret(setting, environment);
+  const { variable } = setting;
   const given = environment[variable] || setting.default;
   if (given === undefined || given === '') {
     if (setting.optional) return undefined;
@@ -59,10 +62,26 @@ function read(setting: Setting, environment: Readonly<Record<string, string | un
     case 'string': return given;
     case 'number': return wholeNumber(variable, given);
     case 'address': return address(variable, given);
-    case 'file': return new Uint8Array(contentOf(variable, given));
-    case 'secret': return new Secret(contentOf(variable, given).toString('utf8').trim());
-    case 'secret-bytes': return new Uint8Array(Buffer.from(contentOf(variable, given).toString('utf8').trim(), 'hex'));
+    case 'file': return new Uint8Array(contentOf(`the file that ${variable} names`, given));
   }
+}
+
+function secret({ variable, type, optional }: Setting, environment: Environment): Secret | Uint8Array | undefined {
+  const named = environment[`${variable}_FILE`];
+  const path = named || credential(variable, environment);
+  if (path === undefined) {
+    if (optional) return undefined;
+    throw new Error(`neither ${variable}_FILE is set, nor is there a systemd credential ${variable}`);
+  }
+  const content = contentOf(named ? `the file that ${variable}_FILE names` : `the systemd credential ${variable}`, path).toString('utf8').trim();
+  return type === 'secret' ? new Secret(content) : new Uint8Array(Buffer.from(content, 'hex'));
+}
+
+/** The file of the systemd credential with this name (LoadCredential=, LoadCredentialEncrypted=), where the unit has it. */
+function credential(name: string, environment: Environment): string | undefined {
+  const directory = environment['CREDENTIALS_DIRECTORY'];
+  const path = directory ? join(directory, name) : undefined;
+  return path !== undefined && existsSync(path) ? path : undefined;
 }
 
 function wholeNumber(variable: string, given: string): number {
@@ -78,11 +97,11 @@ function address(variable: string, given: string): Address {
   return { host: match[1] ?? match[2] ?? '', port };
 }
 
-function contentOf(variable: string, path: string): Buffer {
+function contentOf(what: string, path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    throw new Error(`${variable} names a file that cannot be read (${code ?? 'error'})`, { cause: error });
+    throw new Error(`${what} cannot be read (${code ?? 'error'})`, { cause: error });
   }
 }

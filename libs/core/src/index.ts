@@ -9,3 +9,4 @@ export { errorCatalogue, type ErrorCode, type ErrorKind, type Retry } from './er
 export { isPkiError, PkiError, type PkiErrorOptions } from './pki-error.ts';
 export { Secret } from './secret.ts';
 export { LedgerKey } from './ledger-key.ts';
+export { NEVER_AGAIN } from './exit-status.ts';

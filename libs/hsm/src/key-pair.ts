@@ -1,4 +1,5 @@
 import { type ITemplate, KeyGenMechanism, type Session } from 'graphene-pk11';
+import { returnValue } from './cryptoki-error.ts';
 import type { KeyAlgorithm } from './key-algorithm.ts';
 
 /** CKM_EC_EDWARDS_KEY_PAIR_GEN, PKCS #11 version 3.0; neither graphene nor pkcs11js has a name for it. */
@@ -24,18 +25,32 @@ export function generate(
   const id = Buffer.from(keyId);
   const common: ITemplate = { token: true, id, label };
   const privateTemplate: ITemplate = {
-    ...common, private: true, sensitive: true, extractable: false, sign: true, signRecover: false, decrypt: false,
-    unwrap: false, derive: false,
+    ...common, private: true, sensitive: true, extractable: false, sign: true, decrypt: false, unwrap: false, derive: false,
   };
   const curve = CURVES[algorithm];
   const publicTemplate: ITemplate = {
-    ...common, private: false, verify: true, encrypt: false, wrap: false,
+    ...common, verify: true, encrypt: false, wrap: false,
     ...(curve === undefined
       ? { modulusBits: Number(algorithm.slice('rsa-'.length)), publicExponent: PUBLIC_EXPONENT }
       : { paramsEC: curve }),
   };
-  const pair = session.generateKeyPair(mechanismFor(algorithm), publicTemplate, privateTemplate);
-  return { privateKey: pair.privateKey.handle, publicKey: pair.publicKey.handle };
+  const pair = (more: ITemplate, ofPublic: ITemplate) =>
+    session.generateKeyPair(mechanismFor(algorithm), { ...publicTemplate, ...ofPublic }, { ...privateTemplate, ...more });
+  const { privateKey, publicKey } = withFallback(() => pair({ signRecover: false }, { private: false }), () => pair({}, {}));
+  return { privateKey: privateKey.handle, publicKey: publicKey.handle };
+}
+
+/** AWS CloudHSM, by its documentation, wants CKA_PRIVATE true for public keys too and CKA_SIGN_RECOVER equal to CKA_SIGN. */
+const TEMPLATE_REFUSED = ['CKR_TEMPLATE_INCONSISTENT', 'CKR_ATTRIBUTE_VALUE_INVALID', 'CKR_ATTRIBUTE_TYPE_INVALID', 'CKR_ATTRIBUTE_READ_ONLY'];
+
+/** With the token's own choice of what does not matter to us, where it refuses ours. */
+function withFallback<T>(work: () => T, otherwise: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!TEMPLATE_REFUSED.includes(returnValue(error) ?? '')) throw error;
+    return otherwise();
+  }
 }
 
 function mechanismFor(algorithm: KeyAlgorithm): KeyGenMechanism | { name: number; params: null } {

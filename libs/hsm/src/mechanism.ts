@@ -11,6 +11,8 @@ export interface KeyShape {
   readonly family: KeyFamily;
   /** Octets of the order of an elliptic curve's base point, the length of each half of a raw signature; 0 for RSA. */
   readonly orderOctets: number;
+  /** Size of the key as mechanisms count it: of the modulus, or of the curve. */
+  readonly bits: number;
 }
 
 /** How one signature algorithm is asked of a token: what goes into C_Sign under which mechanism. */
@@ -24,6 +26,14 @@ type Sha = 'sha256' | 'sha384' | 'sha512';
 
 /** CKM_EDDSA, PKCS #11 version 3.0; pkcs11js has no name for it. */
 const CKM_EDDSA = 0x1057;
+
+const NAMES = new Map<number, string>([
+  [pkcs11.CKM_ECDSA, 'CKM_ECDSA'], [pkcs11.CKM_RSA_PKCS, 'CKM_RSA_PKCS'], [pkcs11.CKM_RSA_PKCS_PSS, 'CKM_RSA_PKCS_PSS'],
+  [CKM_EDDSA, 'CKM_EDDSA'],
+]);
+
+/** The mechanism's name in PKCS #11. */
+export const mechanismName = (mechanism: number): string => NAMES.get(mechanism) ?? `mechanism 0x${mechanism.toString(16)}`;
 
 /** DER of the DigestInfo of PKCS #1 version 1.5 (RFC 8017), up to the digest itself. */
 const DIGEST_INFO: Record<Sha, Buffer> = {
@@ -76,7 +86,7 @@ export const signingMechanism = (algorithm: SignatureAlgorithm, family: KeyFamil
  * The octets for C_Sign: a digest, a DigestInfo, or the message itself for Ed25519. May share memory with `message`.
  * @throws PkiError `hsm.mechanism-missing` where a key of this shape cannot sign so
  */
-export const signingInput = (algorithm: SignatureAlgorithm, shape: KeyShape, message: Uint8Array): Buffer =>
+export const signingInput = (algorithm: SignatureAlgorithm, shape: Omit<KeyShape, 'bits'>, message: Uint8Array): Buffer =>
   fitting(algorithm, shape.family).input(message, shape.orderOctets);
 
 function fitting(algorithm: SignatureAlgorithm, family: KeyFamily): SigningMechanism {

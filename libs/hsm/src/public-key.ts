@@ -9,26 +9,27 @@ const CKK_EC_EDWARDS = 0x40;
 interface Curve {
   readonly name: 'P-256' | 'P-384' | 'P-521' | 'Ed25519';
   readonly orderOctets: number;
+  readonly bits: number;
 }
 
 /** CKA_EC_PARAMS in hex. Ed25519 goes by its OID (RFC 8410) or by the curve's name, as SoftHSM has it. */
 const CURVES = new Map<string, Curve>([
-  ['06082a8648ce3d030107', { name: 'P-256', orderOctets: 32 }],
-  ['06052b81040022', { name: 'P-384', orderOctets: 48 }],
-  ['06052b81040023', { name: 'P-521', orderOctets: 66 }],
-  ['06032b6570', { name: 'Ed25519', orderOctets: 32 }],
-  ['130c656477617264733235353139', { name: 'Ed25519', orderOctets: 32 }],
+  ['06082a8648ce3d030107', { name: 'P-256', orderOctets: 32, bits: 256 }],
+  ['06052b81040022', { name: 'P-384', orderOctets: 48, bits: 384 }],
+  ['06052b81040023', { name: 'P-521', orderOctets: 66, bits: 521 }],
+  ['06032b6570', { name: 'Ed25519', orderOctets: 32, bits: 255 }],
+  ['130c656477617264733235353139', { name: 'Ed25519', orderOctets: 32, bits: 255 }],
 ]);
 
 /** The shape of the key behind an SPKI. */
 export function shapeOf(key: KeyObject): KeyShape {
   const kind = key.asymmetricKeyType;
-  if (kind === 'rsa' || kind === 'rsa-pss') return { family: 'rsa', orderOctets: 0 };
-  if (kind === 'ed25519') return { family: 'ed25519', orderOctets: 32 };
+  if (kind === 'rsa' || kind === 'rsa-pss') return { family: 'rsa', orderOctets: 0, bits: key.asymmetricKeyDetails?.modulusLength ?? 0 };
+  if (kind === 'ed25519') return { family: 'ed25519', orderOctets: 32, bits: 255 };
   const jwk = key.export({ format: 'jwk' });
   const curve = [...CURVES.values()].find(({ name }) => name === jwk.crv);
   if (curve === undefined) throw new PkiError('hsm.mechanism-missing', `keys of type ${kind ?? 'unknown'} are not supported`);
-  return { family: 'ec', orderOctets: curve.orderOctets };
+  return { family: 'ec', orderOctets: curve.orderOctets, bits: curve.bits };
 }
 
 /** The public key object `handle` of the token. @throws PkiError `hsm.mechanism-missing` for a type we do not know */

@@ -1,9 +1,10 @@
 import { createPublicKey } from 'node:crypto';
-import { PkiError, toHex } from '@fleetroot/core';
+import { isPkiError, PkiError, toHex } from '@fleetroot/core';
 import type { SignatureAlgorithm } from '@fleetroot/x509';
 import pkcs11, { type Handle, type Mechanism, PKCS11 } from 'pkcs11js';
-import { fromCryptoki } from './cryptoki-error.ts';
+import { fromCryptoki, isFaultOfKey } from './cryptoki-error.ts';
 import { type KeyFamily, signingMechanism } from './mechanism.ts';
+import { MechanismCheck } from './mechanism-check.ts';
 import { readPublicKey, shapeOf } from './public-key.ts';
 import { findSlot, findTokenObjects, flag, login } from './token-access.ts';
 
@@ -14,21 +15,36 @@ export interface SigningSessionOptions {
   readonly pin: string;
   /** `try`: sign with session copies of the keys where the token allows them, which is faster in SoftHSM. */
   readonly sessionCopies: 'try' | 'never';
-  readonly keys: readonly { readonly keyId: Uint8Array; readonly spkiDer: Uint8Array }[];
+  readonly keys: readonly KeyToFind[];
 }
 
+interface KeyToFind {
+  readonly keyId: Uint8Array;
+  readonly spkiDer: Uint8Array;
+  /** What it will sign by. */
+  readonly algorithms: readonly SignatureAlgorithm[];
+}
+
+/** Keys that cannot be used, by CKA_ID in hex. */
+export type KeyFaults = ReadonlyMap<string, PkiError>;
+
 interface SigningKey {
+  /** The key's object in the token. */
+  readonly inToken: Handle;
+  /** What signs: the same, or its session copy. */
   readonly handle: Handle;
   readonly family: KeyFamily;
-  readonly copied: boolean;
 }
+
+/** CKS_RW_USER_FUNCTIONS, a read/write session that is logged in; pkcs11js has no name for it. */
+const CKS_RW_USER_FUNCTIONS = 3;
 
 /** Longer than any signature: RSA-4096 makes 512 octets, RSA-16384 2,048. */
 const LONGEST_SIGNATURE = 2048;
 
 /**
  * One logged-in session that signs, synchronously. It belongs in a process that does nothing else: a frozen HSM freezes
- * its thread for as long.
+ * its thread for as long. A session that was found lost stays so until `connect` is called again.
  */
 export class SigningSession {
   readonly #options: SigningSessionOptions;
@@ -38,23 +54,25 @@ export class SigningSession {
   #session: Handle | undefined;
   #loaded = false;
   #initialised = false;
+  #mechanisms: MechanismCheck | undefined;
   #refusal: PkiError | undefined;
 
   constructor(options: SigningSessionOptions) {
     this.#options = options;
   }
 
-  /** True where every key signs through a session copy. */
+  /** True where every key that was found signs through a session copy. */
   get copied(): boolean {
-    return this.#keys.size > 0 && [...this.#keys.values()].every((key) => key.copied);
+    return this.#keys.size > 0 && [...this.#keys.values()].every(({ handle, inToken }) => !handle.equals(inToken));
   }
 
   /**
-   * Initialises the library, logs in once and finds every key anew by CKA_ID (I23). After a refused PIN every further
-   * call throws that refusal without asking the token.
-   * @throws PkiError `hsm.unavailable`, `hsm.pin-incorrect`, `hsm.token-not-found`, `hsm.key-not-found`, `hsm.key-mismatch`
+   * Initialises the library anew, logs in once and finds every key by CKA_ID (I23). After a refused PIN every further
+   * call throws that refusal without asking the token. `onProgress` runs after each key.
+   * @returns the keys that cannot be used, by CKA_ID in hex: `hsm.key-not-found`, `hsm.key-mismatch`, `hsm.mechanism-missing`
+   * @throws PkiError `hsm.unavailable`, `hsm.pin-incorrect`, `hsm.token-not-found`
    */
-  connect(): void {
+  connect(onProgress: () => void): KeyFaults {
     if (this.#refusal !== undefined) throw this.#refusal;
     this.disconnect();
     try {
@@ -66,8 +84,9 @@ export class SigningSession {
       const slot = findSlot(this.#lib, this.#options.tokenLabel);
       const session = this.#lib.C_OpenSession(slot, pkcs11.CKF_SERIAL_SESSION | pkcs11.CKF_RW_SESSION);
       login(this.#lib, slot, session, this.#options.pin);
-      for (const key of this.#options.keys) this.#keys.set(toHex(key.keyId), this.#find(session, key));
       this.#session = session;
+      this.#mechanisms = new MechanismCheck(this.#lib, slot);
+      return this.#findKeys(session, this.#mechanisms, onProgress);
     } catch (error) {
       const failure = fromCryptoki(error, 'connecting to the HSM');
       if (failure.code === 'hsm.pin-incorrect') this.#refusal = failure;
@@ -78,8 +97,7 @@ export class SigningSession {
 
   /** Ends the session and the library; never throws, for a dead HSM refuses this too. */
   disconnect(): void {
-    this.#keys.clear();
-    this.#session = undefined;
+    this.#lose();
     if (!this.#initialised) return;
     this.#initialised = false;
     try {
@@ -92,61 +110,86 @@ export class SigningSession {
   /**
    * Signs the inputs in order; each is what C_Sign takes under the mechanism of `algorithm` (`signingInput`), each
    * signature what the token makes of it (ECDSA: r and s, each of the order's length), valid until the next one.
-   * A session found lost before a C_Sign is replaced once and the work goes on where it stood. A C_Sign that fails is
-   * never called again for the same input: whether the HSM has signed is not known then. `onSigned` runs after each.
-   * @throws PkiError as `connect`; `data.attempted` says for how many inputs a signature may exist
+   * `onSigned` runs after each. C_Sign is called once for an input, whatever comes of it.
+   * @throws PkiError `hsm.unavailable` (the session is lost), `hsm.mechanism-missing`, `hsm.key-not-found`;
+   *   `data.attempted` says for how many inputs a signature may exist: one more than `onSigned` ran for, where C_Sign
+   *   itself failed and nobody knows what the HSM did, else as many
    */
-  sign(
-    keyId: Uint8Array, algorithm: SignatureAlgorithm, inputs: readonly Buffer[], onSigned: (signature: Buffer) => void,
-  ): void {
-    const id = toHex(keyId);
+  sign(keyId: string, algorithm: SignatureAlgorithm, inputs: readonly Buffer[], onSigned: (signature: Buffer) => void): void {
     let attempted = 0;
-    let renewed = false;
     try {
-      if (this.#session === undefined) {
-        renewed = true;
-        this.#reconnect();
-      }
-      let call = this.#prepare(id, algorithm);
+      const { session, mechanism, handle } = this.#prepare(keyId, algorithm);
       for (const input of inputs) {
-        try {
-          this.#lib.C_SignInit(call.session, call.mechanism, call.handle);
-        } catch (error) {
-          if (renewed || fromCryptoki(error, '').code !== 'hsm.unavailable') throw error;
-          renewed = true;
-          this.#reconnect();
-          call = this.#prepare(id, algorithm);
-          this.#lib.C_SignInit(call.session, call.mechanism, call.handle);
-        }
+        this.#lib.C_SignInit(session, mechanism, handle);
         attempted++;
-        onSigned(this.#lib.C_Sign(call.session, input, this.#output));
+        onSigned(this.#lib.C_Sign(session, input, this.#output));
       }
     } catch (error) {
       const { code, message, data } = fromCryptoki(error, 'signing in the HSM');
-      if (code === 'hsm.unavailable') this.disconnect();
+      // The library is ended by the next `connect`: C_Finalize may hang, and this answer should not.
+      if (code === 'hsm.unavailable') this.#lose();
       throw new PkiError(code, message, { cause: error, data: { ...data, attempted } });
     }
   }
 
-  /** A token that has gone may come back, which at the first connection would be a wrong label. */
-  #reconnect(): void {
+  /**
+   * Looks, without a signature, whether the session is logged in and every key is where it was, and looks again for the
+   * keys that could not be used. @returns as `connect` @throws PkiError `hsm.unavailable`
+   */
+  probe(onProgress: () => void): KeyFaults {
     try {
-      this.connect();
+      const session = this.#open();
+      const { state } = this.#lib.C_GetSessionInfo(session);
+      if (state !== CKS_RW_USER_FUNCTIONS) throw new PkiError('hsm.unavailable', 'the session is no longer logged in');
+      for (const [id, { inToken, handle }] of this.#keys) {
+        for (const object of inToken.equals(handle) ? [handle] : [handle, inToken]) {
+          const [attribute] = this.#lib.C_GetAttributeValue(session, object, [{ type: pkcs11.CKA_ID }]);
+          if (attribute?.value.toString('hex') !== id) throw new PkiError('hsm.unavailable', `the handle of the key with CKA_ID ${id} leads elsewhere now`);
+        }
+        onProgress();
+      }
+      return this.#mechanisms === undefined ? new Map() : this.#findKeys(session, this.#mechanisms, onProgress);
     } catch (error) {
-      const failure = fromCryptoki(error, 'connecting to the HSM again');
-      if (failure.code !== 'hsm.token-not-found') throw failure;
-      throw new PkiError('hsm.unavailable', failure.message, { cause: failure });
+      this.#lose();
+      throw fromCryptoki(error, 'trying the session with the HSM');
     }
   }
 
-  #prepare(id: string, algorithm: SignatureAlgorithm): { session: Handle; mechanism: Mechanism; handle: Handle } {
-    const key = this.#keys.get(id);
-    if (key === undefined) throw new PkiError('hsm.key-not-found', `the key ${id} was not opened with this signer`);
-    if (this.#session === undefined) throw new PkiError('hsm.unavailable', 'there is no session with the HSM');
-    return { session: this.#session, mechanism: signingMechanism(algorithm, key.family), handle: key.handle };
+  #lose(): void {
+    this.#keys.clear();
+    this.#session = undefined;
   }
 
-  #find(session: Handle, wanted: { keyId: Uint8Array; spkiDer: Uint8Array }): SigningKey {
+  #open(): Handle {
+    if (this.#session === undefined) throw new PkiError('hsm.unavailable', 'there is no session with the HSM');
+    return this.#session;
+  }
+
+  #prepare(id: string, algorithm: SignatureAlgorithm): { session: Handle; mechanism: Mechanism; handle: Handle } {
+    const session = this.#open();
+    const key = this.#keys.get(id);
+    if (key === undefined) throw new PkiError('hsm.key-not-found', `the key ${id} was not opened with this signer`);
+    return { session, mechanism: signingMechanism(algorithm, key.family), handle: key.handle };
+  }
+
+  /** Finds the keys that are not found yet. */
+  #findKeys(session: Handle, mechanisms: MechanismCheck, onProgress: () => void): KeyFaults {
+    const faults = new Map<string, PkiError>();
+    for (const key of this.#options.keys) {
+      const id = toHex(key.keyId);
+      if (this.#keys.has(id)) continue;
+      try {
+        this.#keys.set(id, this.#find(session, key, mechanisms));
+      } catch (error) {
+        if (!isPkiError(error) || !isFaultOfKey(error)) throw error;
+        faults.set(id, error);
+      }
+      onProgress();
+    }
+    return faults;
+  }
+
+  #find(session: Handle, wanted: KeyToFind, mechanisms: MechanismCheck): SigningKey {
     const lib = this.#lib;
     const id = toHex(wanted.keyId);
     const byId = { type: pkcs11.CKA_ID, value: Buffer.from(wanted.keyId) };
@@ -166,8 +209,10 @@ export class SigningSession {
     if (!staysInside(lib, session, handle)) {
       throw new PkiError('hsm.key-mismatch', `the token would let the key with CKA_ID ${id} out (CKA_EXTRACTABLE, CKA_SENSITIVE): a CA key made so must not be used`);
     }
+    const shape = shapeOf(expected);
+    for (const algorithm of wanted.algorithms) mechanisms.demand(algorithm, shape);
     const copy = this.#options.sessionCopies === 'try' ? sessionCopy(lib, session, handle) : undefined;
-    return { handle: copy ?? handle, copied: copy !== undefined, family: shapeOf(expected).family };
+    return { inToken: handle, handle: copy ?? handle, family: shape.family };
   }
 }
 

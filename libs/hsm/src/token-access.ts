@@ -1,6 +1,6 @@
 import { PkiError } from '@fleetroot/core';
 import pkcs11, { type Attribute, type Handle, type PKCS11 } from 'pkcs11js';
-import { fromCryptoki, returnValue } from './cryptoki-error.ts';
+import { fromLogin, returnValue } from './cryptoki-error.ts';
 
 /** Labels are padded with blanks, by some software with zeros. */
 const unpadded = (label: string): string => label.replace(/\0.*$/s, '').trimEnd();
@@ -20,7 +20,8 @@ export function findSlot(lib: PKCS11, label: string): Handle {
 }
 
 /**
- * Logs the application in as the user, once. A token that says it is locked is not asked at all.
+ * Logs the application in as the user, once. A token that says it is locked, or that it will be after one more wrong
+ * PIN, is not asked at all: the last try is left to a person.
  * @throws PkiError `hsm.pin-incorrect`, after which nobody may call this again with the same PIN
  */
 export function login(lib: PKCS11, slot: Handle, session: Handle, pin: string): void {
@@ -28,10 +29,14 @@ export function login(lib: PKCS11, slot: Handle, session: Handle, pin: string): 
   if ((flags & pkcs11.CKF_USER_PIN_LOCKED) !== 0) {
     throw new PkiError('hsm.pin-incorrect', 'the user PIN of the token is locked: unlock it with the SO PIN');
   }
+  if ((flags & pkcs11.CKF_USER_PIN_FINAL_TRY) !== 0) {
+    throw new PkiError('hsm.pin-incorrect', 'the token says that one more wrong PIN locks it (CKF_USER_PIN_FINAL_TRY), so none was tried: '
+      + 'check the PIN file, log in once by hand with the HSM\'s own tool, which sets the count back, and start again');
+  }
   try {
     lib.C_Login(session, pkcs11.CKU_USER, pin);
   } catch (error) {
-    if (returnValue(error) !== 'CKR_USER_ALREADY_LOGGED_IN') throw fromCryptoki(error, 'logging in to the token');
+    if (returnValue(error) !== 'CKR_USER_ALREADY_LOGGED_IN') throw fromLogin(error);
   }
 }
 

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { fromCryptoki } from '../src/cryptoki-error.ts';
+import { fromCryptoki, fromLogin } from '../src/cryptoki-error.ts';
 import { signingInput } from '../src/mechanism.ts';
-import { encodeFrame, type Frame, frameKind, FrameReader, packStrings, unpackStrings } from '../src/process/frames.ts';
+import { encodeFrame, type Frame, frameKind, FrameReader, PackedFrame, packStrings, unpackStrings } from '../src/process/frames.ts';
 
 describe('frames', () => {
   const bodies = [Buffer.alloc(0), randomBytes(1), randomBytes(70_000), randomBytes(17)];
@@ -29,6 +29,20 @@ describe('packed strings', () => {
   it('that are cut off are refused', () => {
     const packed = packStrings([randomBytes(10)]);
     expect(() => unpackStrings(packed.subarray(0, -1))).toThrow(RangeError);
+    expect(() => unpackStrings(Buffer.from('ffffff00', 'hex'))).toThrow(RangeError);
+  });
+
+  it('filled in place are the same frame, also beyond the room it began with, and after another', () => {
+    const frame = new PackedFrame();
+    for (const lengths of [[70_000, 3, 0, 90_000], [64, 64], []]) {
+      const strings = lengths.map((length) => randomBytes(length));
+      frame.begin(strings.length);
+      for (const [i, string] of strings.entries()) {
+        frame.add(string);
+        expect(frame.strings()).toEqual(strings.slice(0, i + 1));
+      }
+      expect(frame.encode(frameKind.signatures)).toEqual(encodeFrame(frameKind.signatures, packStrings(strings)));
+    }
   });
 });
 
@@ -40,6 +54,16 @@ describe('return values of the library', () => {
     ['CKR_SOMETHING_OF_A_VENDOR', 'hsm.unavailable', 'later'],
   ])('%s is %s', (value, code, retry) => {
     expect(fromCryptoki(new Error(`${value}:160\n at Session`), 'trying')).toMatchObject({ code, retry });
+  });
+});
+
+describe('return values of C_Login', () => {
+  it.each([
+    ['CKR_PIN_INCORRECT', 'hsm.pin-incorrect'], ['CKR_ARGUMENTS_BAD', 'hsm.pin-incorrect'], ['CKR_OBJECT_HANDLE_INVALID', 'hsm.pin-incorrect'],
+    ['CKR_USER_TYPE_INVALID', 'hsm.pin-incorrect'], ['CKR_DEVICE_ERROR', 'hsm.unavailable'], ['CKR_TOKEN_NOT_PRESENT', 'hsm.unavailable'],
+    ['CKR_SESSION_HANDLE_INVALID', 'hsm.unavailable'], ['CKR_GENERAL_ERROR', 'hsm.unavailable'], ['a value of a vendor', 'hsm.unavailable'],
+  ])('%s is %s', (value, code) => {
+    expect(fromLogin(new Error(`${value}:7\n at C_Login`))).toMatchObject({ code });
   });
 });
 

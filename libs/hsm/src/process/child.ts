@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { errorCatalogue, type ErrorCode, PkiError } from '@fleetroot/core';
+import { PkiError } from '@fleetroot/core';
 import { encodeFrame, type Frame, type FrameKind, frameKind, FrameReader } from './frames.ts';
-import type { Failure, HsmOperation, HsmRequests } from './requests.ts';
+import { type Failure, failureOf, type HsmOperation, type HsmRequests } from './requests.ts';
 
 export interface HsmProcessOptions {
   /** SOFTHSM2_CONF of the HSM process; without it, it has what this process has. */
@@ -28,10 +28,14 @@ process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
 
+/** How long a killed process may take to be gone. */
+const END_MS = 1000;
+
 /**
- * The HSM process as its parent sees it. Requests are answered in order. Where the HSM process stays silent for longer
- * than a request's deadline, or ends, every open request is rejected and the process is killed: whether the HSM has done
- * what was asked is not known then. A late answer never arrives.
+ * The HSM process as its parent sees it. Requests are answered in order, one is worked on at a time. Where the HSM process
+ * stays silent for longer than a request's deadline, or ends, it is killed and every open request is rejected: whether
+ * the HSM has done what the first of them asked is not known then; those behind it were not begun, which their errors
+ * tell by `data.attempted` 0, where that is certain. A late answer never arrives.
  *
  * A process and not a thread: a thread that hangs inside the library can be neither terminated nor left behind by
  * process.exit(), and holds the library's locks against its successor.
@@ -43,14 +47,27 @@ export class HsmProcess {
   readonly #waiting: Waiting[] = [];
   #timer: NodeJS.Timeout | undefined;
   #ended: PkiError | undefined;
+  /** What the process wrote has been read to the end. */
+  #drained = false;
+  /** Something it wrote may have been lost. */
+  #doubtful = false;
 
   private constructor(child: ChildProcess) {
     this.#child = child;
     running.add(child);
     this.#channel = child.stdio[CHANNEL] as Duplex;
     this.#channel.on('data', (piece: Buffer) => this.#receive(piece));
-    // A broken pipe is told by 'exit' as well, with the reason.
-    this.#channel.on('error', () => {});
+    // A broken pipe is told by 'exit' as well, with the reason. A reset comes after all that was written, but a write that
+    // fails ends the reading too.
+    this.#channel.on('error', (error: NodeJS.ErrnoException) => {
+      this.#doubtful ||= error.syscall !== 'read';
+    });
+    for (const end of ['end', 'close'] as const) {
+      this.#channel.once(end, () => {
+        this.#drained = true;
+        if (this.#ended !== undefined) this.#rejectAll(this.#ended);
+      });
+    }
     child.once('error', (cause) => this.#end(new PkiError('hsm.unavailable', 'the HSM process could not be started', { cause })));
     child.once('exit', (status, signal) => {
       running.delete(child);
@@ -64,7 +81,7 @@ export class HsmProcess {
     const entry = new URL(fromSource ? './main.ts' : './main.js', import.meta.url);
     const child = spawn(
       process.execPath,
-      [...(fromSource ? ['--conditions=fleetroot-source'] : []), fileURLToPath(entry)],
+      [...(fromSource ? ['--conditions=fleetroot-source'] : []), fileURLToPath(entry), String(process.pid)],
       {
         // What the library prints goes to stderr; stdout carries this process's own lines.
         stdio: ['ignore', 2, 2, 'pipe'],
@@ -98,7 +115,7 @@ export class HsmProcess {
     const answer = this.#wait(deadlineMs);
     if (this.#ended === undefined) this.#channel.write(encodeFrame(kind, body));
     const frame = await answer;
-    if (frame.kind === frameKind.failure) throw toPkiError(JSON.parse(frame.body.toString('utf8')) as Failure);
+    if (frame.kind === frameKind.failure) throw failureOf(JSON.parse(frame.body.toString('utf8')) as Failure);
     return frame;
   }
 
@@ -139,7 +156,7 @@ export class HsmProcess {
   #watch(): void {
     clearTimeout(this.#timer);
     const [first] = this.#waiting;
-    if (first === undefined) return;
+    if (first === undefined || this.#ended !== undefined) return;
     this.#timer = setTimeout(() => {
       // This process may itself have been busy past the deadline: what has arrived meanwhile is read first.
       setImmediate(() => {
@@ -154,11 +171,19 @@ export class HsmProcess {
     this.#ended = reason;
     clearTimeout(this.#timer);
     this.#child.kill('SIGKILL');
-    this.#channel.destroy();
-    for (const { reject } of this.#waiting.splice(0)) reject(reason);
+    if (this.#drained) return this.#rejectAll(reason);
+    // What it had answered before is still read.
+    setTimeout(() => {
+      this.#doubtful ||= !this.#drained;
+      this.#rejectAll(reason);
+    }, END_MS).unref();
   }
-}
 
-function toPkiError({ code, message, data }: Failure): PkiError {
-  return new PkiError(code in errorCatalogue ? (code as ErrorCode) : 'hsm.unavailable', message, { data });
+  #rejectAll(reason: PkiError): void {
+    this.#channel.destroy();
+    const [first, ...others] = this.#waiting.splice(0);
+    first?.reject(reason);
+    const untouched = this.#doubtful ? reason : new PkiError(reason.code, reason.message, { data: { attempted: 0 } });
+    for (const { reject } of others) reject(untouched);
+  }
 }

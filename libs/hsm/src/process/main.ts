@@ -4,10 +4,12 @@
  */
 import { isPkiError, Secret, toHex } from '@fleetroot/core';
 import type { SignatureAlgorithm } from '@fleetroot/x509';
-import { SigningSession } from '../signing-session.ts';
+import { isFaultOfKey } from '../cryptoki-error.ts';
+import { type KeyFaults, SigningSession } from '../signing-session.ts';
 import type { Token } from '../token.ts';
-import { BlockingChannel, frameKind, packStrings, unpackStrings } from './frames.ts';
-import type { Failure, HsmOperation, HsmRequest, HsmRequests } from './requests.ts';
+import { BlockingChannel, encodeFrame, frameKind, PackedFrame, packStrings, unpackStrings } from './frames.ts';
+import { endWithParent } from './parent-watch.ts';
+import type { Failure, HsmOperation, HsmRequest, HsmRequests, OpenedKey } from './requests.ts';
 
 /** Descriptor of the channel: the fourth of this process, so that whatever a library prints does not get in. */
 const CHANNEL = 3;
@@ -22,14 +24,16 @@ let lastWrite = performance.now();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
 
 /** Nobody hears us where the other end has closed: whoever started this process is gone. */
-function say(...frame: Parameters<BlockingChannel['write']>): void {
+function send(frame: Uint8Array): void {
   try {
-    channel.write(...frame);
+    channel.send(frame);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EPIPE') process.exit(0);
     throw error;
   }
 }
+
+const say = (...frame: Parameters<typeof encodeFrame>): void => send(encodeFrame(...frame));
 
 const octets = (hex: string): Uint8Array => new Uint8Array(Buffer.from(hex, 'hex'));
 
@@ -44,16 +48,19 @@ type Answers = { [O in HsmOperation]: (ask: HsmRequests[O]['ask']) => HsmRequest
 
 const answers: Answers = {
   openSigner: (ask) => {
-    const keys = ask.keys.map((key) => ({ keyId: octets(key.keyId), spkiDer: octets(key.spkiDer) }));
     ({ progressMs } = ask);
-    signing = new SigningSession({ ...ask, keys });
-    signing.connect();
-    const signatures: string[] = [];
-    for (const key of ask.keys) {
-      signing.sign(octets(key.keyId), key.algorithm, [Buffer.from(key.input, 'hex')], (signature) => signatures.push(toHex(signature)));
-      progress();
-    }
-    return { signatures, copied: signing.copied };
+    signing ??= new SigningSession({
+      ...ask,
+      keys: ask.keys.map(({ keyId, spkiDer, tests }) => (
+        { keyId: octets(keyId), spkiDer: octets(spkiDer), algorithms: tests.map(({ algorithm }) => algorithm) }
+      )),
+    });
+    const faults = signing.connect(progress);
+    return { keys: tryKeys(signing, ask.keys, faults), copied: signing.copied };
+  },
+  probe: (ask) => {
+    const session = connected();
+    return { keys: tryKeys(session, ask.keys, session.probe(progress)) };
   },
   findToken: async (ask) => (await import('../token.ts')).findToken(ask) ?? null,
   initToken: async (ask) => (await import('../token.ts')).initToken({ ...ask, soPin: new Secret(ask.soPin), pin: new Secret(ask.pin) }),
@@ -75,38 +82,82 @@ function opened(): Token {
   return token;
 }
 
-function signBatch(body: Buffer): void {
-  const [header, ...inputs] = unpackStrings(body);
-  if (signing === undefined || header === undefined) throw new Error('no signer is open');
-  const { keyId, algorithm } = JSON.parse(header.toString('utf8')) as { keyId: string; algorithm: SignatureAlgorithm };
-  const signatures: Buffer[] = [];
-  signing.sign(octets(keyId), algorithm, inputs, (signature) => {
-    signatures.push(Buffer.from(signature));
-    progress();
+function connected(): SigningSession {
+  if (signing === undefined) throw new Error('no signer is open');
+  return signing;
+}
+
+/** The self-tests of each key. */
+function tryKeys(session: SigningSession, keys: HsmRequests['probe']['ask']['keys'], faults: KeyFaults): OpenedKey[] {
+  return keys.map(({ keyId, tests }) => {
+    const fault = faults.get(keyId);
+    if (fault !== undefined) return { fault: toFailure(fault) };
+    const signatures: string[] = [];
+    try {
+      for (const { algorithm, input } of tests) {
+        session.sign(keyId, algorithm, [Buffer.from(input, 'hex')], (signature) => signatures.push(toHex(signature)));
+        progress();
+      }
+    } catch (error) {
+      if (!isPkiError(error) || !isFaultOfKey(error)) throw error;
+      return { fault: toFailure(error) };
+    }
+    return { signatures };
   });
-  say(frameKind.signatures, packStrings(signatures));
 }
 
-function fail(error: unknown): void {
-  const failure: Failure = isPkiError(error)
-    ? { code: error.code, message: error.message, data: error.data }
-    : { code: 'hsm.unavailable', message: `the HSM process failed: ${error instanceof Error ? error.message : 'unknown error'}`, data: {} };
-  say(frameKind.failure, Buffer.from(JSON.stringify(failure)));
+interface FrameHeader {
+  readonly keyId: string;
+  readonly algorithm: SignatureAlgorithm;
 }
 
+const reply = new PackedFrame();
+/** Of the frame before; mostly the next one's too. */
+let lastHeader = { octets: Buffer.alloc(0), read: { keyId: '', algorithm: 'ed25519' } as FrameHeader };
+
+function readHeader(header: Buffer): FrameHeader {
+  if (!header.equals(lastHeader.octets)) {
+    lastHeader = { octets: Buffer.from(header), read: JSON.parse(header.toString('utf8')) as FrameHeader };
+  }
+  return lastHeader.read;
+}
+
+const onSigned = (signature: Buffer): void => {
+  reply.add(signature);
+  progress();
+};
+
+function signFrame(body: Buffer): void {
+  const [header, ...inputs] = unpackStrings(body);
+  if (header === undefined) throw new Error('a frame without a header');
+  const { keyId, algorithm } = readHeader(header);
+  reply.begin(inputs.length);
+  try {
+    connected().sign(keyId, algorithm, inputs, onSigned);
+  } catch (error) {
+    return say(frameKind.interrupted, packStrings([Buffer.from(JSON.stringify(toFailure(error))), ...reply.strings()]));
+  }
+  send(reply.encode(frameKind.signatures));
+}
+
+const toFailure = (error: unknown): Failure => (isPkiError(error)
+  ? { code: error.code, message: error.message, data: error.data }
+  : { code: 'hsm.unavailable', message: `the HSM process failed: ${error instanceof Error ? error.message : 'unknown error'}`, data: {} });
+
+endWithParent();
 say(frameKind.hello);
 for (let frame = channel.read(); frame !== undefined; frame = channel.read()) {
   lastWrite = performance.now();
   try {
     if (frame.kind === frameKind.sign) {
-      signBatch(frame.body);
+      signFrame(frame.body);
     } else {
       const request = JSON.parse(frame.body.toString('utf8')) as HsmRequest;
       const answer = answers[request.op] as (ask: HsmRequest) => unknown;
       say(frameKind.reply, Buffer.from(JSON.stringify((await answer(request)) ?? null)));
     }
   } catch (error) {
-    fail(error);
+    say(frameKind.failure, Buffer.from(JSON.stringify(toFailure(error))));
   }
 }
 signing?.disconnect();
