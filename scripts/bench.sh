@@ -1,5 +1,5 @@
 #!/bin/sh
-# npm run bench: sets up what is missing, then measures. Arguments: [batch|single] [--items N] and so on.
+# npm run bench: sets up what is missing, then measures. Arguments: [x509|hsm|batch|single] [--items N] and so on.
 set -eu
 cd "$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)"
 sh scripts/setup.sh

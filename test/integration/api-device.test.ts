@@ -175,3 +175,58 @@ describe('a renewal', () => {
     expect(await device('GET', '/v1/device/renewal', factory)).toMatchObject({ status: 403, body: { code: 'registration.not-registered' } });
   });
 });
+
+describe('CAs that come and go', () => {
+  const organisation = 'Fleetroot Development';
+  const next = `ceremony: Next generation
+authorities:
+  - name: ecu-issuing-g2
+    parent: fleetroot-dev-root
+    succeeds: ecu-issuing
+    key: p-256
+    subject: { organizationName: ${organisation}, commonName: ECU Issuing CA G2 }
+    years: 5
+    pathLength: 0
+`;
+  const issue = async (ecuSerial: string): Promise<Client> => {
+    const { key, csr } = await p256Request();
+    const { status, body } = await plant.json('POST', '/v1/certificates', 'line', { profile: 'ecu-client', ecuSerial, partNumber: 'PN-1', csr });
+    expect(status, JSON.stringify(body)).toBe(201);
+    return { key, cert: `${body.certificate}${body.chain[0]}` };
+  };
+
+  it('an ECU of the generation before renews with the next one, until its CA is revoked', async () => {
+    const ecu = await issue('GEN-1');
+    const held = (await plant.ceremony(next)).authorities[0];
+    const imported = await plant.json('POST', '/v1/cas', 'admin', {
+      name: 'ecu-issuing-g2', certificate: encodePem('CERTIFICATE', held?.certificate ?? new Uint8Array()), keyId: Buffer.from(held?.keyId ?? []).toString('hex'), succeeds: 'ecu-issuing',
+    });
+    expect(imported).toMatchObject({ status: 201, body: { state: 'prepared', parent: 'fleetroot-dev-root' } });
+    await plant.publishCrls();
+    expect((await plant.json('PUT', '/v1/cas/ecu-issuing/succession', 'admin', { successor: 'ecu-issuing-g2', switchAt: new Date().toISOString() })).status).toBe(200);
+    const old = (await plant.json('GET', '/v1/cas/ecu-issuing', 'admin')).body;
+    const all = await plant.store.authorities.all();
+    expect(await plant.store.authorities.switchOver(all.find(({ name }) => name === 'ecu-issuing')?.id ?? 0, new Date(), { action: 'ca.switched', actor: 'system:test', at: new Date(), subject: 'ca:ecu-issuing', data: {} })).toBe(true);
+
+    const renewed = await device('POST', '/v1/device/renewal', ecu, { csr: await p256Csr() });
+    expect(renewed.status, JSON.stringify(renewed.body)).toBe(201);
+    expect(new X509Certificate(renewed.body.certificate).issuer).toContain('CN=ECU Issuing CA G2');
+    expect(new X509Certificate(renewed.body.chain[0]).subject).toContain('CN=ECU Issuing CA G2');
+    expect(await device('GET', '/v1/device/renewal', ecu)).toMatchObject({ status: 200 });
+
+    expect(await plant.json('POST', `/v1/cas/${old.name}/revocation`, 'security', { reason: 'cACompromise' })).toMatchObject({ status: 200, body: { state: 'compromised' } });
+    expect(await device('POST', '/v1/device/renewal', ecu, { csr: await p256Csr() })).toMatchObject({ status: 403, body: { code: 'registration.certificate-revoked' } });
+    expect((await plant.json('GET', '/v1/registrations?limit=1', 'auditor')).body.items[0]).toMatchObject({ outcome: 'refused', code: 'registration.certificate-revoked' });
+  });
+
+  it('a first connection is refused once its supplier\'s CA, which is on record, is revoked', async () => {
+    const supplierCa = certify({ subject: named('Tier Two CA') });
+    const certificate = encodePem('CERTIFICATE', supplierCa.certificate);
+    const ecu = (serial: string) => clientOf(certify({ subject: ecuName(serial), issuer: supplierCa, extensions: leafRights }));
+    expect((await plant.json('POST', '/v1/suppliers', 'admin', { name: 'tier-two', certificate })).status).toBe(201);
+    expect(await plant.json('POST', '/v1/cas', 'admin', { name: 'tier-two-ca', certificate, labels: { supplier: 'tier-two' } })).toMatchObject({ status: 201, body: { state: 'active', keyOnline: false } });
+    expect((await device('POST', '/v1/device/registration', ecu('T2-1'), {})).status).toBe(201);
+    expect((await plant.json('POST', '/v1/cas/tier-two-ca/revocation', 'security', { reason: 'keyCompromise' })).status).toBe(200);
+    expect(await device('POST', '/v1/device/registration', ecu('T2-2'), {})).toMatchObject({ status: 403, body: { code: 'registration.certificate-revoked' } });
+  });
+});

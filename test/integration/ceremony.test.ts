@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { type CeremonyParts, type CeremonyToken, heldAuthorities, holdCeremony, parseCeremonyPlan } from '@fleetroot/authority';
+import { type CeremonyParts, ceremonyRecords, type CeremonyToken, heldObjects, holdCeremony, parseCeremonyPlan, prepareCeremony, verifyCeremonies } from '@fleetroot/authority';
 import { systemClock, systemRandom, toHex } from '@fleetroot/core';
 import { openSigner, startTokenProcess, type TokenProcess } from '@fleetroot/hsm';
 import { encodePem, parseCertificate } from '@fleetroot/x509';
@@ -16,6 +16,11 @@ import { makeToken, softhsmModule, type TestToken } from '../support/softhsm.ts'
 const run = promisify(execFile);
 const planFile = fileURLToPath(new URL('../../hsm-config/ceremony-dev.yaml', import.meta.url));
 const statusUrl = 'http://127.0.0.1:8081';
+
+/** SHA-256 over the JSON of name, parent, key, subject, years and path length, as version 0.1 put it on record. */
+const PLANNED_BY_OLDER_RELEASE = [
+  '899c8c3b3ca5169e4e1a36f613d1aec4557ac1bcbe145c6c015c2d18d8f387b0', 'e2175d633bf0b18956c68c037523808ec84be2aa7ab38f23924833cb29794d92',
+];
 
 let dataDir: string;
 
@@ -46,7 +51,7 @@ describe('the development hierarchy', () => {
   };
 
   it('is made from nothing, judged by openssl, and signs', async () => {
-    const held = await hierarchy();
+    const { authorities: held } = await hierarchy();
     expect(held.map(({ name, parent }) => [name, parent])).toEqual([['fleetroot-dev-root', undefined], ['ecu-issuing', 'fleetroot-dev-root']]);
     const file = (name: string) => join(dataDir, 'ceremony', name);
     const { stdout } = await run('openssl', ['verify', '-x509_strict', '-check_ss_sig', '-CAfile', file('fleetroot-dev-root.pem'), file('ecu-issuing.pem')]);
@@ -63,7 +68,7 @@ describe('the development hierarchy', () => {
       expect(notBefore.getTime()).toBeLessThanOrEqual(Date.now());
     }
     const { ca } = await ensureTokens({ dataDir, module: softhsmModule });
-    const keys = held.map(({ keyId, certificate }) => ({ keyId, spkiDer: parseCertificate(certificate).spkiDer }));
+    const keys = held.map(({ keyId = new Uint8Array(), certificate }) => ({ keyId, spkiDer: parseCertificate(certificate).spkiDer }));
     const signer = await openSigner({ module: softhsmModule, ...ca, deadlineMs: 5000, sessionCopies: 'try', keys });
     await signer.close();
   });
@@ -128,6 +133,7 @@ describe('a ceremony', () => {
     token = await makeToken();
     admin = await startTokenProcess({ softhsmConf: token.softhsmConf });
     opened = await admin.open(token);
+    await opened.generateKeyPair({ algorithm: 'p-256', label: 'fleetroot-ceremony', keyId: systemRandom(20) });
   });
 
   afterAll(async () => {
@@ -142,6 +148,11 @@ describe('a ceremony', () => {
 
   const keyCount = async (): Promise<number> => (await opened.listKeys()).length;
 
+  const delegated = (): CeremonyToken => ({
+    facts: opened.facts, listKeys: () => opened.listKeys(), generateKeyPair: (request) => opened.generateKeyPair(request),
+    sign: (...request) => opened.sign(...request),
+  });
+
   /** The token, failing at the nth call of one of its operations, before or after the deed. */
   function failing(operation: 'generateKeyPair' | 'sign', nth: number, when: 'before' | 'after'): CeremonyToken {
     let calls = 0;
@@ -153,49 +164,68 @@ describe('a ceremony', () => {
       return result;
     };
     return {
-      facts: opened.facts,
-      listKeys: () => opened.listKeys(),
+      ...delegated(),
       generateKeyPair: (request) => broken(() => opened.generateKeyPair(request), operation === 'generateKeyPair'),
       sign: (...request) => broken(() => opened.sign(...request), operation === 'sign'),
     };
   }
 
+  const folder = () => join(dataDir, 'ceremony');
+  const transcripts = async () => (await readdir(join(folder(), 'transcripts'))).sort();
+
   it.each(
-    (['generateKeyPair', 'sign'] as const).flatMap((operation) => [1, 2].flatMap((nth) => (['before', 'after'] as const).map((when) => [when, nth, operation] as const))),
-  )('that dies %s call %i of %s goes on with the keys it has made', async (when, nth, operation) => {
+    (['generateKeyPair', 'sign'] as const).flatMap((operation) => [1, 2, 3].flatMap((nth) => (['before', 'after'] as const).map((when) => [when, nth, operation] as const)))
+      // The key that signs transcripts is in the token already: the third would be one of a third CA.
+      .filter(([, nth, operation]) => operation === 'sign' || nth < 3),
+  )('that dies %s call %i of %s goes on with the keys it has made, to the same octets', async (when, nth, operation) => {
     const before = await keyCount();
-    await expect(holdCeremony(await parts({ token: failing(operation, nth, when) }))).rejects.toThrow('crash');
-    expect(heldAuthorities(join(dataDir, 'ceremony'))).toEqual([]);
-    const held = await holdCeremony(await parts());
-    expect(held).toHaveLength(2);
+    const broken = failing(operation, nth, when);
+    await expect(holdCeremony(await parts({ token: broken }))).rejects.toThrow('crash');
+    expect(heldObjects(folder()).authorities).toEqual([]);
+    const { sha256, objects } = await prepareCeremony(await parts());
+    const { authorities } = await holdCeremony(await parts());
+    expect(authorities.map(({ certificate }) => toHex(parseCertificate(certificate).tbsDer))).toEqual(objects.map(({ tbs }) => toHex(tbs)));
+    expect(verifyCeremonies(ceremonyRecords(folder())).transcripts.map(({ facts }) => facts.dryRunSha256)).toEqual([sha256]);
     expect(await keyCount()).toBe(before + 2);
-    expect(await readdir(join(dataDir, 'ceremony'))).not.toContain('intents.json');
+    expect(await readdir(folder())).not.toContain('intents.json');
   });
 
-  it('takes a certificate that was written but not put on record as it is', async () => {
-    const folder = join(dataDir, 'ceremony');
-    // The last step, putting ceremony.json in place, fails.
-    await mkdir(join(folder, 'ceremony.json.new'), { recursive: true });
-    await expect(holdCeremony(await parts())).rejects.toThrow('EISDIR');
-    const written = await readFile(join(folder, 'ecu-issuing.cer'));
-    expect(heldAuthorities(folder)).toEqual([]);
-    await rm(join(folder, 'ceremony.json.new'), { recursive: true });
-    const [, issuing] = await holdCeremony(await parts());
-    expect(Buffer.from(issuing?.certificate ?? [])).toEqual(written);
-    expect(JSON.parse(await readFile(join(folder, 'transcript.json'), 'utf8'))).toHaveLength(1);
+  it.each([
+    'intents.json', 'fleetroot-dev-root.cer', 'fleetroot-dev-root.pem', 'ecu-issuing.cer', 'ecu-issuing.pem', 'transcripts/0001.json', 'ceremony.json',
+  ])('that dies where %s is written goes on, and signs nothing that has a file', async (file) => {
+    const before = await keyCount();
+    const signed: Uint8Array[] = [];
+    const token: CeremonyToken = { ...delegated(), sign: (keyId, algorithm, message) => (signed.push(message), opened.sign(keyId, algorithm, message)) };
+    await mkdir(join(folder(), `${file}.new`), { recursive: true });
+    await expect(holdCeremony(await parts({ token }))).rejects.toThrow('EISDIR');
+    const written = (await readdir(folder())).filter((name) => name.endsWith('.cer'));
+    const octets = await Promise.all(written.map((name) => readFile(join(folder(), name))));
+    expect(heldObjects(folder()).authorities).toEqual([]);
+    await rm(join(folder(), `${file}.new`), { recursive: true });
+    const { authorities } = await holdCeremony(await parts({ token }));
+    expect(await Promise.all(written.map((name) => readFile(join(folder(), name))))).toEqual(octets);
+    const seen = signed.map(toHex);
+    for (const { certificate, name } of authorities) {
+      const signatures = seen.filter((message) => message === toHex(parseCertificate(certificate).tbsDer)).length;
+      // Between C_Sign and the file nothing tells that it was signed: the same octets are signed again.
+      expect(signatures).toBe(file === `${name}.cer` ? 2 : 1);
+    }
+    expect(await transcripts()).toEqual(['0001.json']);
+    expect(verifyCeremonies(ceremonyRecords(folder())).files).toBe(2);
+    expect(await keyCount()).toBe(before + 2);
   });
 
   it('begins with another key and serial number where the plan changed after a crash', async () => {
     await expect(holdCeremony(await parts({ token: failing('sign', 1, 'after') }))).rejects.toThrow('crash');
     const intents = JSON.parse(await readFile(join(dataDir, 'ceremony/intents.json'), 'utf8')) as { keyId: string; serial: string }[];
     const text = (await readFile(planFile, 'utf8')).replace('years: 20', 'years: 25');
-    const [root] = await holdCeremony(await parts({ plan: parseCeremonyPlan(text, 'changed') }));
+    const { authorities: [root] } = await holdCeremony(await parts({ plan: parseCeremonyPlan(text, 'changed') }));
     expect(toHex(root?.keyId ?? new Uint8Array())).not.toBe(intents[0]?.keyId);
     expect(toHex(parseCertificate(root?.certificate ?? new Uint8Array()).serial)).not.toBe(intents[0]?.serial);
   });
 
   it('refuses to change a CA, and adds one to those that are there', async () => {
-    const first = await holdCeremony(await parts());
+    const { authorities: first } = await holdCeremony(await parts());
     const text = await readFile(planFile, 'utf8');
     await expect(holdCeremony(await parts({ plan: parseCeremonyPlan(text.replace('years: 10', 'years: 9'), 'changed') })))
       .rejects.toMatchObject({ code: 'ceremony.invalid', message: expect.stringContaining('give the new one a name of its own') });
@@ -207,7 +237,7 @@ describe('a ceremony', () => {
     years: 20
     pathLength: 0
 `;
-    const held = await holdCeremony(await parts({ plan: parseCeremonyPlan(more, 'more'), statusUrl: 'https://elsewhere.example/' }));
+    const { authorities: held } = await holdCeremony(await parts({ plan: parseCeremonyPlan(more, 'more'), statusUrl: 'https://elsewhere.example/' }));
     expect(held.slice(0, 2)).toEqual(first);
     const [root, , added] = held;
     const parsed = parseCertificate(added?.certificate ?? new Uint8Array());
@@ -216,7 +246,25 @@ describe('a ceremony', () => {
     await writeFile(join(dataDir, 'root.pem'), encodePem('CERTIFICATE', root?.certificate ?? new Uint8Array()));
     await writeFile(join(dataDir, 'added.pem'), encodePem('CERTIFICATE', parsed.der));
     await run('openssl', ['verify', '-x509_strict', '-CAfile', join(dataDir, 'root.pem'), join(dataDir, 'added.pem')]);
-    const transcript = JSON.parse(await readFile(join(dataDir, 'ceremony/transcript.json'), 'utf8')) as { by: string; authorities: { name: string }[] }[];
-    expect(transcript.map(({ authorities }) => authorities.map(({ name }) => name))).toEqual([['fleetroot-dev-root', 'ecu-issuing'], ['ecu-issuing-2']]);
+    const told = verifyCeremonies(ceremonyRecords(folder())).transcripts;
+    expect(told.map(({ facts }) => facts.out.map(({ name }) => name))).toEqual([['fleetroot-dev-root', 'ecu-issuing'], ['ecu-issuing-2']]);
+    expect(told.map(({ facts }) => facts.by)).toEqual(['tester', 'tester']);
+  });
+
+  it('goes on in a folder that an older release wrote', async () => {
+    await holdCeremony(await parts());
+    const { authorities } = JSON.parse(await readFile(join(folder(), 'ceremony.json'), 'utf8')) as { authorities: Record<string, unknown>[] };
+    const older = authorities.map(({ name, parent, keyId, sha256, notBefore, notAfter, planned }) => ({ name, parent, keyId, sha256, notBefore, notAfter, planned }));
+    // The hash that the released version kept of these two CAs.
+    expect(older.map(({ planned }) => planned)).toEqual(PLANNED_BY_OLDER_RELEASE);
+    await writeFile(join(folder(), 'ceremony.json'), JSON.stringify({ authorities: older }));
+    await rm(join(folder(), 'transcripts'), { recursive: true });
+    await writeFile(join(folder(), 'transcript.json'), '[]');
+    const before = await contents(folder());
+    const held = await holdCeremony(await parts());
+    expect(held.authorities).toMatchObject([{ name: 'fleetroot-dev-root', succeeds: undefined, labels: {} }, { name: 'ecu-issuing' }]);
+    expect(await contents(folder())).toEqual(before);
+    const plan = parseCeremonyPlan(JSON.stringify({ ceremony: 'CRL', crls: [{ authority: 'fleetroot-dev-root', days: 30 }] }), 'plan.yaml');
+    expect((await holdCeremony(await parts({ plan }))).crls).toHaveLength(1);
   });
 });

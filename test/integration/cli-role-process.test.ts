@@ -61,6 +61,37 @@ it('is given up when it dies again and again before it was ready', async () => {
   expect(notices).toHaveLength(2);
 });
 
+const REFUSED = `console.error('fleetroot issuer: hsm.pin-incorrect: the HSM refused the PIN'); process.exit(77);`;
+const tries = (): number => log().split('hsm.pin-incorrect').length - 1;
+
+it('is not started a second time where an HSM has refused its PIN', async () => {
+  const process = role(REFUSED);
+  await expect(process.start()).rejects.toMatchObject({ code: 'hsm.pin-incorrect', message: expect.stringContaining('Put the right PIN into its file') });
+  await sleep(200);
+  expect([tries(), notices, process.pid]).toEqual([1, [], undefined]);
+});
+
+it('is not started again where its PIN is refused once it has run, and says what to do', async () => {
+  const process = role(`process.send({ ready: true }); setTimeout(() => { ${REFUSED} }, 50);`);
+  await process.start();
+  await until(() => notices.length > 0);
+  await sleep(200);
+  expect([tries(), process.pid]).toEqual([1, undefined]);
+  expect(notices).toEqual([expect.stringMatching(/^api ended: fleetroot issuer: hsm\.pin-incorrect: the HSM refused the PIN\. It is not started again.*Put the right PIN into its file/)]);
+});
+
+it('goes on while another with its PIN was refused, and is not started again once it has ended', async () => {
+  const process = role(WELL);
+  await process.start();
+  process.startNoMore();
+  await sleep(100);
+  expect([process.pid === undefined, notices]).toEqual([false, []]);
+  process.kill();
+  await until(() => notices.length > 0);
+  await sleep(100);
+  expect([process.pid, notices]).toEqual([undefined, [expect.stringContaining('it is not started again')]]);
+});
+
 it('is killed where it does not end in time', async () => {
   const process = role(`process.on('SIGTERM', () => 0); setInterval(() => 0, 1000); process.send({ ready: true });`);
   await process.start();

@@ -55,7 +55,7 @@ async function submit(csrs: readonly Uint8Array[], profileName = 'ecu-client', k
   const profile = profiles.get(profileName);
   if (profile === undefined) throw new Error(profileName);
   const version = await store.profiles.ensure(profile.name, profileDocument(profile));
-  const begun = await store.batches.begin({ principalId, idempotencyKey: undefined, caId: authority.id, profileVersionId: version.id, priority: 10 });
+  const begun = await store.batches.begin({ principalId, idempotencyKey: undefined, caId: authority.id, profileVersionId: version.id, priority: 10, purpose: 'line' });
   if (begun.kind !== 'new') throw new Error('not new');
   const isEcu = profile.requires.includes('ecuSerial');
   await store.batches.append(begun.batchId, csrs.map((csr, ordinal) => ({
@@ -83,6 +83,8 @@ function issuance({ signer = ca.signer, ledger = {}, clock = systemClock, staleA
   };
   return new Issuance({
     ledger: changed, authorities: store.authorities, profiles: store.profiles, signer, ledgerKey, clock, random: systemRandom, staleAfterMs,
+    // What a failure leaves behind is looked at before the chunk is taken again.
+    patienceMs: 0,
   });
 }
 
@@ -180,7 +182,7 @@ async function burnedSerials(): Promise<string[]> {
 describe('a crash', () => {
   test.each<[string, (submitted: Submitted) => Changes, boolean]>([
     ['the HSM signs and its answer is lost', () => ({
-      signer: { ...ca.signer, sign: async (of, tbs) => { await ca.signer.sign(of, tbs); throw new PkiError('hsm.deadline'); } },
+      signer: { ...ca.signer, sign: async (of, tbs, purpose) => { await ca.signer.sign(of, tbs, purpose); throw new PkiError('hsm.deadline'); } },
     }), true],
     ['the store fails after the signatures', () => ({ ledger: { complete: async () => { throw new PkiError('store.unavailable'); } } }), true],
     ['the process dies after the signatures', () => ({
@@ -244,8 +246,8 @@ describe('many at once', () => {
     const slow = issuance({
       signer: {
         ...ca.signer,
-        sign: async (of, tbs) => {
-          const signatures = await ca.signer.sign(of, tbs);
+        sign: async (of, tbs, purpose) => {
+          const signatures = await ca.signer.sign(of, tbs, purpose);
           await new Promise((resolve) => setTimeout(resolve, 30));
           overtaken = issuance({ staleAfterMs: 10 }).issueChunk(submitted.chunkId);
           await overtaken;

@@ -36,7 +36,8 @@ const start = (): Promise<Running> => {
   return startIssuer({
     logger: createLogger({ role: 'issuer', level: 'debug', destination }),
     databaseUrl: postgres.databaseUrl, pool: 4, ledgerKey, queue: { kind: 'postgres', databaseUrl: postgres.databaseUrl },
-    token: { module: clientModule, tokenLabel: token.tokenLabel, pin: token.pin, softhsmConf: token.softhsmConf, deadlineMs: 1500, sessionCopies: 'try' },
+    token: { module: clientModule, tokenLabel: token.tokenLabel, pin: token.pin, softhsmConf: token.softhsmConf, deadlineMs: 1500, sessionCopies: 'try', patienceMs: 2000, probeMs: 1000 },
+    shares: { line: 60, renewal: 15, ocsp: 10, crl: 10, administration: 5 },
     concurrency: 2, staleAfterMs: 30_000, crlLifetimeMs: 3_600_000,
   }, { fail: (error) => { failures.push(error); } });
 };
@@ -75,7 +76,7 @@ async function submitOne(request = csr()): Promise<{ batchId: string; chunkId: b
   if (profile === undefined) throw new Error('no profile');
   const version = await store.profiles.ensure(profile.name, profileDocument(profile));
   const submitted = await store.batches.submitOne(
-    { principalId: 1, idempotencyKey: undefined, caId: authority.id, profileVersionId: version.id, priority: 1 },
+    { principalId: 1, idempotencyKey: undefined, caId: authority.id, profileVersionId: version.id, priority: 1, purpose: 'line' },
     { ordinal: 0, ecuSerial: ecuSerial(`ECU-${++serials}`), partNumber: partNumber('P-1'), csr: request }, new Uint8Array(32), () => event,
   );
   if (submitted.kind !== 'new') throw new Error('known');

@@ -90,15 +90,19 @@ describe('a role that starts', () => {
   });
 });
 
-test.each([
+test.each<[string, string, number?]>([
   ['refuse', 'fleetroot fixture: config.invalid: A is not set; B is not set\n'],
   ['break', 'fleetroot fixture: internal: something else\n'],
   ['reject', 'fleetroot fixture: internal: nobody caught this\n'],
   ['throw', 'fleetroot fixture: internal: nobody caught this\n'],
-  ['fail', 'fleetroot fixture: hsm.pin-incorrect: the PIN is wrong\n'],
-])('%s: one plain line and status 1', async (behaviour, line) => {
+  ['fail', 'fleetroot fixture: hsm.unavailable: the HSM is away\n'],
+  // Not 1: whoever starts it again would try the PIN once more.
+  ['fail-pin', 'fleetroot fixture: hsm.pin-incorrect: the PIN is wrong\n', 77],
+  ['refuse-pin', 'fleetroot fixture: hsm.pin-incorrect: the PIN is wrong\n', 77],
+  ['reject-pin', 'fleetroot fixture: hsm.pin-incorrect: the PIN is wrong\n', 77],
+])('%s: one plain line and its status', async (behaviour, line, status = 1) => {
   const role = run(behaviour);
-  expect(await role.ended()).toBe(1);
+  expect(await role.ended()).toBe(status);
   expect(role.err()).toBe(line);
-  expect(role.out().includes('closed')).toBe(behaviour === 'fail');
+  expect(role.out().includes('closed')).toBe(behaviour.startsWith('fail'));
 });

@@ -76,6 +76,7 @@ async function startTestIssuer(): Promise<JobRunner> {
   });
   const runner = new JobRunner(queue, 'issuer', {
     'issue-chunk': async ({ chunkId }) => void await issuance.issueChunk(BigInt(chunkId)),
+    'renew-chunk': async ({ chunkId }) => void await issuance.issueChunk(BigInt(chunkId)),
     'publish-crl': async ({ caId }) => {
       const authority = (await store.authorities.all()).find(({ id }) => id === caId);
       if (authority !== undefined) await publishCrl({ crls: store.crls, authority, signer, clock: systemClock, lifetimeMs: day });
@@ -91,7 +92,7 @@ async function submitLeaf(serial: string): Promise<{ batchId: string; chunkId: b
   const profile = profiles.get('ecu-client') as Profile;
   const version = await store.profiles.ensure(profile.name, profileDocument(profile));
   const submitted = await store.batches.submitOne(
-    { principalId, idempotencyKey: undefined, caId: authorities.issuing.id, profileVersionId: version.id, priority: 1 },
+    { principalId, idempotencyKey: undefined, caId: authorities.issuing.id, profileVersionId: version.id, priority: 1, purpose: 'line' },
     { ordinal: 0, ecuSerial: ecuSerial(serial), partNumber: partNumber('PN-1'), csr }, new Uint8Array(32), (batchId) => event('batch.accepted', `batch:${batchId}`));
   if (submitted.kind !== 'new') throw new Error('not new');
   return submitted;
@@ -127,7 +128,7 @@ beforeAll(async () => {
   root = certify({ subject: named('Test Root') });
   issuing = certify({ subject: named('Test Issuing'), issuer: root });
   const add = (ca: SoftwareCa, name: string, parentId: number | undefined): Promise<CertificationAuthority> => store.authorities.add(
-    { name: name as CaName, parentId, state: 'active', certificate: ca.certificate, keyId: ca.keyId, notBefore, notAfter }, event('ca.imported', `ca:${name}`));
+    { name: name as CaName, parentId, state: 'active', certificate: ca.certificate, keyId: ca.keyId, signatureAlgorithm: undefined, labels: {}, notBefore, notAfter }, event('ca.imported', `ca:${name}`));
   const rootAuthority = await add(root, 'root', undefined);
   authorities = { root: rootAuthority, issuing: await add(issuing, 'ecu-issuing', rootAuthority.id) };
   principalId = (await store.principals.put('worker', ['system'], randomBytes(32), undefined, event('principal.created', 'principal:worker'))).id;
@@ -173,8 +174,13 @@ describe('before anything is published', () => {
     expect(requests.map(({ ca }) => ca)).toEqual(['root', 'ecu-issuing']);
     expect(openssl(['req', '-inform', 'DER', '-verify', '-noout', '-text'], Buffer.from(requests[0]?.csr ?? '', 'base64'))).toContain('prime256v1');
   });
-  it('does not hand the requests out to the public', async () => {
-    expect((await fetch(`${url}/ocsp-signer-requests`)).status).toBe(404);
+  it('hands the request for its key out by itself, for a ceremony', async () => {
+    const answer = await fetch(`${internalUrl}/ocsp-signer-request.pem`);
+    expect(answer.headers.get('content-type')).toContain('application/x-pem-file');
+    expect(openssl(['req', '-verify', '-noout', '-text'], await answer.text())).toContain('prime256v1');
+  });
+  test.each(['ocsp-signer-requests', 'ocsp-signer-request.pem'])('does not hand %s out to the public', async (path) => {
+    expect((await fetch(`${url}/${path}`)).status).toBe(404);
   });
 });
 
@@ -207,7 +213,7 @@ describe('with a worker and an issuer', () => {
     if (expected === 'revoked') expect(said).toContain('Reason: keyCompromise');
   });
   it('openssl ocsp hears of the issuing CA from the root\'s own signer', async () => {
-    expect(await opensslOcsp(['-issuer', pem('root.pem'), '-cert', pem('issuing.pem'), '-url', `${url}/ocsp`, '-CAfile', pem('root.pem')])).toMatch(/issuing\.pem: (good|unknown)/);
+    expect(await opensslOcsp(['-issuer', pem('root.pem'), '-cert', pem('issuing.pem'), '-url', `${url}/ocsp`, '-CAfile', pem('root.pem')])).toContain(`${pem('issuing.pem')}: good`);
   });
 
   it('answers GET as POST, whatever the base64 holds and however it is escaped (I18)', async () => {
@@ -259,6 +265,9 @@ describe('with a worker and an issuer', () => {
     const answer = await fetch(`${url}/ca/ecu-issuing.cer`);
     expect(answer.headers.get('content-type')).toBe('application/pkix-cert');
     expect(await octets(answer)).toEqual(new Uint8Array(issuing.certificate));
+    expect(answer.headers.get('cache-control')).toContain('max-age=3600');
+    const again = await fetch(`${url}/ca/ecu-issuing.cer`, { headers: { 'if-none-match': answer.headers.get('etag') ?? '' } });
+    expect([again.status, await again.text()]).toEqual([304, '']);
   });
   it('serves a CRL on which openssl finds the revoked certificate, and says when it is unchanged', async () => {
     const serial = Buffer.from(parseCertificate(bad).serial).toString('hex');
@@ -315,7 +324,7 @@ describe('with a worker and an issuer', () => {
 
   it('discards a batch whose sender has been silent for more than an hour', async () => {
     const begin = async () => {
-      const begun = await store.batches.begin({ principalId, idempotencyKey: randomBytes(8).toString('hex'), caId: authorities.issuing.id, profileVersionId: 1, priority: 10 });
+      const begun = await store.batches.begin({ principalId, idempotencyKey: randomBytes(8).toString('hex'), caId: authorities.issuing.id, profileVersionId: 1, priority: 10, purpose: 'line' });
       if (begun.kind !== 'new') throw new Error('not new');
       return begun.batchId;
     };

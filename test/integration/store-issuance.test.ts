@@ -143,6 +143,25 @@ describe('release', () => {
     expect(await store.issuance.claim(chunk.chunkId, 30_000)).toMatchObject({ fence: 2 });
   });
 
+  it.each([[[0, 1, 2, 3], 0, 0], [[2, 3], 2, 1], [[], 4, 1], [[3, 99, -1], 3, 1]])(
+    'burns no serial of the places %j, which the HSM was never given: %i of four are burned, %i CRL is asked for', async (untouched, count, crls) => {
+      const { store, key } = ledger;
+      const chunk = await claimNew(4);
+      const intent = intentFor(chunk);
+      const { intentId } = await store.issuance.recordIntent(chunk, intent);
+      const before = (await store.outbox.pending(10_000)).length;
+      const events = (await store.audit.head()).seq;
+      await store.issuance.release(chunk, undefined, untouched);
+      const serials = [0, 1, 2, 3].map((ordinal) => key.deriveSerial(intent.seed, ordinal));
+      expect(await burned(serials)).toBe(count);
+      expect((await store.outbox.pending(10_000)).slice(before)).toMatchObject(Array.from({ length: crls }, () => ({ job: 'publish-crl' })));
+      expect((await store.audit.head()).seq).toBe(events + 1n);
+      const places = untouched.filter((place) => place >= 0 && place < 4);
+      expect(await burned(places.map((place) => serials[place]!))).toBe(0);
+      expect(await sql('SELECT state, untouched FROM intent WHERE id = $1', [intentId])).toEqual([{ state: 'abandoned', untouched: places }]);
+      expect(await store.issuance.claim(chunk.chunkId, 30_000)).toMatchObject({ fence: 2 });
+    });
+
   it('is seen by the search for chunks that nobody works on', async () => {
     const chunk = await claimNew(1);
     expect(await ledger.store.issuance.stale(30_000, 100)).not.toContain(chunk.chunkId);
@@ -150,6 +169,113 @@ describe('release', () => {
     expect(await ledger.store.issuance.stale(30_000, 100)).toContain(chunk.chunkId);
     await issueChunk(ledger, chunk.chunkId);
     expect(await ledger.store.issuance.stale(0, 100)).not.toContain(chunk.chunkId);
+  });
+});
+
+describe('the generation that signs', () => {
+  it('is the one of the intent, whatever CA the batch was accepted for: its serials, its clock, its burned serials', async () => {
+    const { store, key } = ledger;
+    const next = await store.authorities.add(selfSigned('ecu-issuing-g2'), event('ca.imported', 'ca:ecu-issuing-g2'));
+    const { chunkIds: [one, two] } = await acceptedBatch(ledger, [2, 2]);
+    const chunk = await store.issuance.claim(one!, 30_000);
+    expect(chunk).toMatchObject({ caId: ledger.ca.id });
+    const intent = { ...intentFor(chunk!), caId: next.id };
+    const { intentId } = await store.issuance.recordIntent(chunk!, intent);
+    await store.issuance.complete(chunk!, intentId, issuedFor(key, chunk!, intent), [], issuedEvent);
+    expect(await sql('SELECT DISTINCT ca_id FROM certificate WHERE chunk_id = $1', [one])).toEqual([{ ca_id: next.id }]);
+    expect(await sql('SELECT ca_id FROM intent WHERE id = $1', [intentId])).toEqual([{ ca_id: next.id }]);
+    expect(await sql('SELECT last_signed_at FROM ca WHERE id = $1', [next.id])).toEqual([{ last_signed_at: intent.signedAt }]);
+    const [found] = await store.certificates.search({ ecuSerial: chunk!.requests[0]!.ecuSerial! }, new Date(), undefined, 10);
+    expect(found).toMatchObject({ ca: 'ecu-issuing-g2' });
+    const second = await store.issuance.claim(two!, 30_000);
+    const lost = { ...intentFor(second!), caId: next.id };
+    await store.issuance.recordIntent(second!, lost);
+    await store.issuance.release(second!, undefined);
+    expect(await sql('SELECT DISTINCT ca_id FROM burned_serial WHERE serial = $1', [key.deriveSerial(lost.seed, 2)])).toEqual([{ ca_id: next.id }]);
+    expect((await store.outbox.pending(10_000)).at(-1)).toMatchObject({ job: 'publish-crl', payload: { caId: next.id } });
+  });
+
+  it.each(['prepared', 'retiring', 'retired', 'compromised'])('is judged, and not the CA of the batch: one that is %s is refused, and one that is active is not', async (state) => {
+    const { store } = ledger;
+    const next = await store.authorities.add({ ...selfSigned(`judged-${state}`), state: 'active' }, event('ca.imported', 'ca:judged'));
+    const chunk = await claimNew(1);
+    await sql('UPDATE ca SET state = $2 WHERE id = $1', [next.id, state]);
+    expect(await store.issuance.recordIntent(chunk, { ...intentFor(chunk), caId: next.id }).catch(code)).toBe('ca.not-active');
+    await sql(`UPDATE ca SET state = CASE id WHEN $1 THEN 'active' ELSE $3 END WHERE id = ANY($2::int[])`, [next.id, [next.id, ledger.ca.id], state]);
+    try {
+      await expect(store.issuance.recordIntent(chunk, { ...intentFor(chunk), caId: next.id })).resolves.toMatchObject({ refused: [] });
+    } finally {
+      await sql(`UPDATE ca SET state = 'active' WHERE id = $1`, [ledger.ca.id]);
+    }
+  });
+
+  it('has its key here', async () => {
+    const offline = await ledger.store.authorities.add({ ...selfSigned('offline'), keyId: undefined }, event('ca.imported', 'ca:offline'));
+    const chunk = await claimNew(1);
+    await expect(ledger.store.issuance.recordIntent(chunk, { ...intentFor(chunk), caId: offline.id }).catch(code)).resolves.toBe('ca.not-active');
+  });
+});
+
+describe('what is burned of a CA that was revoked meanwhile', () => {
+  it('stays revoked, and no CRL is asked for that nobody signs', async () => {
+    const { store } = ledger;
+    const gone = await store.authorities.add(selfSigned('gone'), event('ca.imported', 'ca:gone'));
+    const chunk = await claimNew(2);
+    const intent = { ...intentFor(chunk), caId: gone.id };
+    await store.issuance.recordIntent(chunk, intent);
+    await store.authorities.revoke({ caId: gone.id, reason: 1, revokedAt: new Date(), principalId: ledger.batch.principalId }, event('ca.revoked', 'ca:gone'));
+    const before = (await store.outbox.pending(10_000)).length;
+    await store.issuance.release(chunk, undefined);
+    expect(await burned(issuedFor(ledger.key, chunk, intent).map(({ serial }) => serial))).toBe(2);
+    expect((await store.outbox.pending(10_000)).length).toBe(before);
+  });
+});
+
+describe('what a batch is for', () => {
+  const { signal } = new AbortController();
+
+  it('comes with its chunks, and is counted while it waits', async () => {
+    const { store, batch } = ledger;
+    const count = async (purpose: string) => (await store.issuance.backlog()).find((line) => line.purpose === purpose)?.items ?? 0;
+    const before = await count('renewal');
+    const renewal = { ...ledger, batch: { ...batch, purpose: 'renewal' as const } };
+    const { batchId, chunkIds } = await acceptedBatch(renewal, [3, 4]);
+    expect(await count('renewal')).toBe(before + 7);
+    const chunk = await store.issuance.claim(chunkIds[0]!, 30_000);
+    expect(chunk).toMatchObject({ purpose: 'renewal' });
+    expect(await count('renewal')).toBe(before + 7);
+    await store.issuance.release(chunk!, undefined);
+    for (const id of chunkIds) await issueChunk(renewal, id);
+    for await (const { outcome } of store.batches.results(batchId, 0, signal)) expect(outcome).toBe('issued');
+    expect(await count('renewal')).toBe(before);
+    const one = await store.batches.submitOne({ ...batch, purpose: 'ocsp' }, requests(0, 1)[0]!, Buffer.alloc(32), () => event('batch.accepted', 'batch:x'));
+    if (one.kind !== 'new') throw new Error('known');
+    expect(await store.issuance.claim(one.chunkId, 30_000)).toMatchObject({ purpose: 'ocsp' });
+    await expect(store.batches.begin({ ...batch, purpose: 'nothing' as 'line' }).catch(code)).resolves.toBe('internal');
+  });
+
+  it('does not count what is still being received, or refused by registration', async () => {
+    const { store, batch } = ledger;
+    const crl = async () => (await store.issuance.backlog()).find(({ purpose }) => purpose === 'crl')?.items ?? 0;
+    const begun = await store.batches.begin({ ...batch, purpose: 'crl' });
+    if (begun.kind !== 'new') throw new Error('known');
+    await store.batches.append(begun.batchId, requests(0, 2), [{ ordinal: 2, code: 'request.malformed', detail: 'x' }]);
+    expect(await crl()).toBe(0);
+    await store.batches.accept(begun.batchId, Buffer.alloc(32), event('batch.accepted', 'batch:x'));
+    expect(await crl()).toBe(2);
+  });
+
+  it('is counted by the open chunks alone, however many are done', async () => {
+    const { batchId } = await acceptedBatch(ledger, [1]);
+    await sql(`INSERT INTO chunk (batch_id, first, items, state, failed) SELECT $1, n, 1, 'done', 1 FROM generate_series(1, 50000) AS n`, [batchId]);
+    try {
+      await sql('ANALYZE chunk');
+      const [{ 'QUERY PLAN': plan }] = (await sql(`EXPLAIN (FORMAT JSON) SELECT b.purpose, sum(c.items - c.failed)::int AS items FROM chunk c JOIN batch b ON b.id = c.batch_id
+        WHERE c.state <> 'done' AND b.state = 'accepted' GROUP BY b.purpose`)) as [{ 'QUERY PLAN': object }];
+      expect(JSON.stringify(plan)).toMatch(/chunk_(?:oldest_)?open/);
+    } finally {
+      await sql('DELETE FROM chunk WHERE batch_id = $1 AND failed = 1', [batchId]);
+    }
   });
 });
 
@@ -180,12 +306,12 @@ describe('an intent', () => {
     }
   });
 
-  it('of a retiring CA is recorded for its OCSP signer', async () => {
+  it.each([['retiring', 'recorded'], ['prepared', 'recorded'], ['retired', 'ca.not-active'], ['compromised', 'ca.not-active']])('of a CA that is %s, for its OCSP signer: %s', async (state, outcome) => {
     const profile = await ledger.store.profiles.ensure('ocsp-signer', '{"name":"ocsp-signer"}');
-    await sql(`UPDATE ca SET state = 'retiring' WHERE id = $1`, [ledger.ca.id]);
+    await sql('UPDATE ca SET state = $2 WHERE id = $1', [ledger.ca.id, state]);
     try {
       const chunk = await claimNew(1);
-      await expect(ledger.store.issuance.recordIntent({ ...chunk, profileVersionId: profile.id }, intentFor(chunk))).resolves.toMatchObject({ refused: [] });
+      expect(await ledger.store.issuance.recordIntent({ ...chunk, profileVersionId: profile.id }, intentFor(chunk)).then(() => 'recorded', code)).toBe(outcome);
     } finally {
       await sql(`UPDATE ca SET state = 'active' WHERE id = $1`, [ledger.ca.id]);
     }
@@ -281,8 +407,8 @@ describe('authorities', () => {
     const added = await Promise.all([1, 2, 3].map(() => ledger.store.authorities.add(ca, event('ca.imported', 'ca:another-ca'))));
     expect(new Set(added.map(({ id }) => id)).size).toBe(1);
     expect(Buffer.from(added[0]!.certificate).equals(ca.certificate)).toBe(true);
-    await expect(ledger.store.authorities.add({ ...selfSigned('another-ca') }, event('ca.imported', 'ca:another-ca')).catch(code)).resolves.toBe('ceremony.invalid');
-    await expect(ledger.store.authorities.add({ ...ca, name: 'same-key' as typeof ca.name }, event('ca.imported', 'ca:same-key')).catch(code)).resolves.toBe('ceremony.invalid');
+    await expect(ledger.store.authorities.add({ ...selfSigned('another-ca') }, event('ca.imported', 'ca:another-ca')).catch(code)).resolves.toBe('ca.conflict');
+    await expect(ledger.store.authorities.add({ ...ca, name: 'same-key' as typeof ca.name }, event('ca.imported', 'ca:same-key')).catch(code)).resolves.toBe('ca.conflict');
   });
 });
 

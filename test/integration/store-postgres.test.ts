@@ -303,7 +303,8 @@ describe('while PostgreSQL is away', () => {
       for (let answer: unknown; answer !== 'store.unavailable';) {
         answer = await openStore({ databaseUrl: ledger.postgres.databaseUrl, ledgerKey: ledger.key, pool: 1 }).then((store) => void stores.push(store), code);
         expect([undefined, 'store.unavailable']).toContain(answer);
-        expect(stores.length).toBeLessThan(20);
+        // Nor is every connection that was refused above refused for good: on a busy machine many were only slow to end.
+        expect(stores.length).toBeLessThan(Number(max));
       }
     } finally {
       await Promise.allSettled(stores.map((store) => store.close()));

@@ -1,10 +1,14 @@
-import { randomBytes } from 'node:crypto';
+import { createPrivateKey, createPublicKey, randomBytes } from 'node:crypto';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type IssuedItem, type RequestItem, type RevocationReason, revocationReasons } from '@fleetroot/authority';
 import { type CaName, ecuSerial, partNumber, PkiError, serialFromBytes } from '@fleetroot/core';
 import { openStatusStore, type StatusStore } from '@fleetroot/store';
-import { acceptedBatch, day, event, intentFor, issueChunk, issuedFor, openTestLedger, requests, selfSigned, sha256, someVin, type TestLedger } from '../support/ledger.ts';
+import {
+  acceptedBatch, addCa, ceremonyCertificate, day, event, intentFor, issueChunk, issuedFor, openTestLedger, type RealCa, requests, selfSigned, sha256,
+  someVin, type TestLedger,
+} from '../support/ledger.ts';
+import { certify, named, type SoftwareCa } from '../support/software-ca.ts';
 
 let ledger: TestLedger;
 let status: StatusStore;
@@ -23,6 +27,7 @@ afterAll(async () => {
 
 const code = (error: unknown): string => (error instanceof PkiError ? error.code : String(error));
 const sql = async <Row extends object>(text: string, values: unknown[] = []): Promise<Row[]> => (await client.query<Row>(text, values)).rows;
+const keyPairOf = ({ keyPem }: SoftwareCa) => ({ privateKey: createPrivateKey(keyPem), publicKey: createPublicKey(keyPem) });
 const serialOf = (item: IssuedItem) => serialFromBytes(item.serial);
 
 async function issued(count: number): Promise<IssuedItem[]> {
@@ -91,6 +96,60 @@ describe('revoking', () => {
     await store.issuance.release(chunk!, undefined);
   });
 
+  it('takes what a ceremony signed: a cross-certificate, and an OCSP signer, whose key it blocks', async () => {
+    const { store, batch } = ledger;
+    const [online, offline] = [await addCa(store, 'rev-online'), await addCa(store, 'rev-offline', undefined, { keyId: undefined })];
+    const target = await addCa(store, 'rev-target');
+    const cross = certify({ subject: named('rev-target'), issuer: online.made, key: keyPairOf(target.made) });
+    const signer = certify({ subject: named('ocsp'), issuer: offline.made, extensions: [] });
+    const add = async (kind: 'cross' | 'ocsp-signer', der: Uint8Array, issuer: RealCa) => {
+      const certificate = ceremonyCertificate(kind, der, kind === 'cross' ? target.ca.id : undefined, issuer.ca.id);
+      await store.authorities.addCertificate(certificate, event('ca.certificate-imported', 'ca:x'));
+      return { ca: issuer.ca.name, serial: serialFromBytes(certificate.serial) };
+    };
+    const given = { reason: 'keyCompromise', revokedAt: new Date(), principalId: batch.principalId } as const;
+    const jobs = async () => (await store.outbox.pending(10_000)).length;
+    const before = await jobs();
+    const revokedCross = await add('cross', cross.certificate, online);
+    expect(await store.revocations.revoke({ ...given, ...revokedCross, reason: 'certificateHold' }, event('certificate.revoked', 'x'))).toMatchObject({ changed: true });
+    expect(await store.revocations.revoke({ ...given, ...revokedCross, reason: 'removeFromCRL' }, event('certificate.revoked', 'x'))).toMatchObject({ changed: true });
+    expect(await store.revocations.revoke({ ...given, ...revokedCross, reason: 'superseded' }, event('certificate.revoked', 'x'))).toMatchObject({ changed: true });
+    expect(await jobs()).toBe(before + 3);
+    expect(await status.statuses(online.ca.id, [Buffer.from(revokedCross.serial, 'hex')])).toMatchObject([{ status: 'revoked', reason: 4 }]);
+    const revokedSigner = await add('ocsp-signer', signer.certificate, offline);
+    expect(await store.revocations.revoke({ ...given, ...revokedSigner }, event('certificate.revoked', 'x'))).toMatchObject({ changed: true });
+    // Its next CRL comes from a ceremony.
+    expect(await jobs()).toBe(before + 3);
+    expect(await sql('SELECT blocked FROM subject_key WHERE spki_sha256 = $1', [sha256(signer.spkiDer)])).toEqual([{ blocked: true }]);
+    const listed: string[] = [];
+    for await (const { serial } of store.crls.entries(offline.ca.id)) listed.push(Buffer.from(serial).toString('hex'));
+    expect(listed).toEqual([revokedSigner.serial]);
+  });
+
+  it('refuses the certificate of a CA, and says what to do', async () => {
+    const { store, batch } = ledger;
+    const root = await addCa(store, 'own-root');
+    const sub = await addCa(store, 'own-sub', root);
+    const { serial } = ceremonyCertificate('ca', sub.made.certificate, sub.ca.id, root.ca.id);
+    const asked = store.revocations.revoke({ serial: serialFromBytes(serial), ca: root.ca.name, reason: 'superseded', revokedAt: new Date(), principalId: batch.principalId }, event('certificate.revoked', 'x'));
+    await expect(asked).rejects.toMatchObject({ code: 'revocation.conflict', message: expect.stringContaining('POST /v1/cas/own-sub/revocation') });
+    expect(await status.statuses(root.ca.id, [serial])).toEqual([{ status: 'good' }]);
+  });
+
+  it('asks for no CRL of a CA that signs none any more', async () => {
+    const { store, batch } = ledger;
+    const [item] = await issued(1);
+    const before = (await store.outbox.pending(10_000)).length;
+    await sql(`UPDATE ca SET state = 'retired' WHERE id = $1`, [batch.caId]);
+    try {
+      await revoke(item!, 'superseded');
+    } finally {
+      await sql(`UPDATE ca SET state = 'active' WHERE id = $1`, [batch.caId]);
+    }
+    expect((await store.outbox.pending(10_000)).length).toBe(before);
+    expect(await statusOf(item!)).toMatchObject({ status: 'revoked' });
+  });
+
   it('refuses what was never issued', async () => {
     const [item] = await issued(1);
     await expect(revoke({ ...item!, serial: randomBytes(15) }, 'superseded').catch(code)).resolves.toBe('certificate.not-found');
@@ -153,6 +212,44 @@ describe('a CRL', () => {
     // A number whose octets are gone is not free for others (I13).
     const { this_update, next_update } = (await sql<{ this_update: Date; next_update: Date }>('SELECT this_update, next_update FROM crl WHERE number = $1', [String(numbers[0])]))[0]!;
     expect(await crls.publish({ caId: ledger.ca.id, number: numbers[0]!, thisUpdate: this_update, nextUpdate: next_update, der: randomBytes(5) }, 0, crlEvent)).toBe(false);
+  });
+
+  const states: [string, boolean, string][] = [
+    ['prepared', true, 'reserved'], ['active', true, 'reserved'], ['retiring', true, 'reserved'], ['retired', true, 'ca.not-active'],
+    ['compromised', true, 'ca.not-active'], ['active', false, 'ca.not-active'],
+  ];
+  it.each(states)('of a CA that is %s (its key here: %s): %s', async (state, keyHere, outcome) => {
+    const { id } = await ledger.store.authorities.add({ ...selfSigned(`crl-${state}-${keyHere}`), ...(keyHere ? {} : { keyId: undefined }) }, crlEvent);
+    await sql('UPDATE ca SET state = $2 WHERE id = $1', [id, state]);
+    const thisUpdate = seconds();
+    expect(await ledger.store.crls.reserve(id, thisUpdate, next(thisUpdate)).then(() => 'reserved', code)).toBe(outcome);
+  });
+
+  it('that was signed elsewhere is taken where its number is above every one on record, by one of many, and told once', async () => {
+    const { store } = ledger;
+    const { id } = await store.authorities.add({ ...selfSigned('offline-root'), keyId: undefined }, crlEvent);
+    const thisUpdate = seconds();
+    const crl = (number: bigint) => ({ caId: id, number, thisUpdate, nextUpdate: next(thisUpdate), der: Buffer.from(`crl ${number}`) });
+    const adopt = (number: bigint) => store.crls.adopt(crl(number), 3, event('crl.imported', 'ca:offline-root')).catch(code);
+    const before = (await store.audit.head()).seq;
+    expect((await Promise.all(Array.from({ length: 8 }, () => adopt(5n)))).filter((taken) => taken === true)).toHaveLength(1);
+    expect([await adopt(4n), await adopt(5n), await adopt(6n)]).toEqual([false, false, true]);
+    expect(await store.crls.latest(id)).toMatchObject({ number: 6n, thisUpdate, nextUpdate: next(thisUpdate) });
+    expect(Buffer.from((await status.latestCrl(id))!.der).toString()).toBe('crl 6');
+    expect((await store.audit.head()).seq).toBe(before + 2n);
+    expect(await adopt(2n ** 63n)).toBe('crl.import-refused');
+    expect(await store.crls.adopt({ ...crl(1n), caId: 99_999 }, 0, crlEvent).catch(code)).toBe('ca.not-found');
+    // Several at once: the highest stays, whichever came first.
+    await Promise.all([17n, 11n, 19n, 13n].map(adopt));
+    expect((await store.crls.latest(id))!.number).toBe(19n);
+    expect(await sql('SELECT crl_number FROM ca WHERE id = $1', [id])).toEqual([{ crl_number: '19' }]);
+  });
+
+  it('that was signed elsewhere may not go behind a number that was given out here', async () => {
+    const thisUpdate = seconds();
+    const number = await ledger.store.crls.reserve(ledger.ca.id, thisUpdate, next(thisUpdate));
+    const crl = { caId: ledger.ca.id, thisUpdate, nextUpdate: next(thisUpdate), der: randomBytes(9) };
+    expect(await ledger.store.crls.adopt({ ...crl, number }, 0, crlEvent)).toBe(false);
   });
 
   it('lists revoked and burned serials in order, and an expired one once more (I12)', async () => {
@@ -222,7 +319,7 @@ describe('the status role', () => {
 
   it('reads authorities and truststores', async () => {
     await ledger.store.truststores.publish('gateways', 'for gateways', [ledger.ca.id], 'PEM', (version) => event('truststore.published', `truststore:gateways/${version}`));
-    expect((await status.authorities()).map(({ name }) => name)).toEqual(['ecu-issuing']);
+    expect((await status.authorities()).map(({ name }) => name)).toContain('ecu-issuing');
     expect(await status.truststore('gateways')).toMatchObject({ version: 1, pem: 'PEM' });
     await expect(status.truststore('none').catch(code)).resolves.toBe('truststore.not-found');
   });
@@ -242,7 +339,7 @@ describe('the status role', () => {
       await expect(reader.query(change)).rejects.toThrow('permission denied');
     }
     await reader.end();
-    expect(readable.sort()).toEqual(['burned_serial', 'ca', 'certificate', 'crl', 'profile_version', 'revocation', 'truststore', 'truststore_version']);
+    expect(readable.sort()).toEqual(['burned_serial', 'ca', 'ceremony_certificate', 'certificate', 'crl', 'profile_version', 'revocation', 'truststore', 'truststore_version']);
   });
 });
 
@@ -368,6 +465,18 @@ describe('the smaller ledgers', () => {
     expect(await truststores.names()).toContain('backend');
   });
 
+  it('truststores: of many that follow from one version one is published, and the description stays', async () => {
+    const { truststores } = ledger.store;
+    const told = (version: number) => event('truststore.published', `truststore:chargers/${version}`);
+    await truststores.publish('chargers', 'for chargers', [1], 'first', told);
+    const after = await Promise.all(['a', 'b', 'c'].map((pem) => truststores.publish('chargers', undefined, [1], pem, told, 1)));
+    expect(after.map(({ version }) => version)).toEqual([2, 2, 2]);
+    expect(new Set(after.map(({ pem }) => pem)).size).toBe(1);
+    expect(await truststores.publish('chargers', undefined, [1], 'late', told, 1)).toMatchObject({ version: 2 });
+    expect(await truststores.publish('chargers', undefined, [1], 'next', told, 2)).toMatchObject({ version: 3, pem: 'next' });
+    expect(await sql(`SELECT description FROM truststore WHERE name = 'chargers'`)).toEqual([{ description: 'for chargers' }]);
+  });
+
   it('principals: a new token ends the old one', async () => {
     const { principals } = ledger.store;
     const put = (token: string) => principals.put('auditor', ['auditor'], sha256(token), undefined, event('principal.created', 'principal:auditor'));
@@ -413,6 +522,31 @@ describe('the smaller ledgers', () => {
     expect(await leases.acquire('schedule', 'worker-x', 300)).toBe(true);
     await leases.release('schedule', 'worker-x');
     expect(await leases.acquire('schedule', holder, 300)).toBe(true);
+  });
+
+  it('principals: a new token leaves the CAs that it may use as they are', async () => {
+    const { principals } = ledger.store;
+    const put = (authorities?: string[]) => principals.put('plant-2', ['line'], randomBytes(32), undefined, event('principal.created', 'principal:plant-2'), authorities);
+    const held = async () => (await sql<{ authorities: string[] }>(`SELECT authorities FROM principal WHERE name = 'plant-2'`))[0]!.authorities;
+    for (const [given, expected] of [[undefined, []], [['brand-a', 'brand-b'], ['brand-a', 'brand-b']], [undefined, ['brand-a', 'brand-b']], [[], []]] as const) {
+      expect(await put(given === undefined ? undefined : [...given])).toMatchObject({ authorities: expected });
+      expect(await held()).toEqual(expected);
+    }
+  });
+
+  it('heartbeats carry figures of those heard in the last 30 seconds', async () => {
+    const { heartbeats } = ledger.store;
+    const before = Date.now();
+    await heartbeats.beat('signer-b', 'signer', { signaturesPerSecond: 2, 'queued.line': 7 });
+    await heartbeats.beat('signer-b', 'signer', { signaturesPerSecond: 812.5, 'queued.line': 3, forecastSeconds: Infinity });
+    await heartbeats.beat('signer-a', 'signer');
+    await heartbeats.beat('signer-c', 'signer', { signaturesPerSecond: 1 });
+    await heartbeats.beat('worker-1', 'worker', { signaturesPerSecond: 1 });
+    await sql(`UPDATE heartbeat SET at = now() - interval '31 seconds' WHERE instance = 'signer-c'`);
+    const told = await heartbeats.figures('signer');
+    expect(told.map(({ instance, figures }) => [instance, figures])).toEqual([['signer-a', {}], ['signer-b', { signaturesPerSecond: 812.5, 'queued.line': 3 }]]);
+    for (const { at } of told) expect(Math.abs(at.getTime() - before)).toBeLessThan(20_000);
+    expect(await heartbeats.figures('nobody')).toEqual([]);
   });
 
   it('heartbeats and the outbox hint', async () => {

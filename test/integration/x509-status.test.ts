@@ -171,7 +171,8 @@ describe.each(Object.keys(keys))('an OCSP answer signed with %s', (kind) => {
   const { root, issuing, good, revoked, signer } = world(kind);
   const unknown = certify({ subject: named('ECU'), issuer: issuing, serial: long(0x33), extensions: clientRights, ...validity });
   const authority = (id: number, ca: SoftwareCa): CertificationAuthority => ({
-    id, name: caName(`ca-${id}`), parentId: undefined, state: 'active', certificate: ca.certificate, keyId: ca.keyId, ...validity,
+    id, name: caName(`ca-${id}`), parentId: undefined, state: 'active', certificate: ca.certificate, keyId: ca.keyId, signatureAlgorithm: undefined,
+    labels: {}, successorId: undefined, switchAt: undefined, revocation: undefined, ...validity,
   });
   const recorded = new Map<string, CertificateStatus>([
     [toHex(parseCertificate(good.certificate).serial), { status: 'good' }],

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { newToken, type Role, tokenSha256 } from '@fleetroot/access';
-import { importAuthorities } from '@fleetroot/authority';
+import { type HeldObjects, importCeremony, signsStatus } from '@fleetroot/authority';
 import { LedgerKey, systemClock, systemRandom } from '@fleetroot/core';
 import { JobProducer } from '@fleetroot/queue';
 import { openStore, type Store } from '@fleetroot/store';
@@ -43,6 +43,10 @@ export interface ApiPlant {
   /** What api and issuer have logged so far. */
   logged(): string;
   startIssuer(): Promise<Running>;
+  /** Holds one more ceremony (YAML) with the CA token; nothing of it comes on record. */
+  ceremony(plan: string): Promise<HeldObjects>;
+  /** What the worker would do by its schedule: has the issuer publish the CRL of each CA. */
+  publishCrls(): Promise<void>;
   /** Resolves when /readyz says so. */
   ready(): Promise<void>;
   close(): Promise<void>;
@@ -53,11 +57,12 @@ export async function startApiPlant(overrides: Partial<ApiConfig> = {}, limits: 
   const [postgres, token]: [TestPostgres, TestToken] = await Promise.all([startTestPostgres(), makeToken('fleetroot-ca')]);
   const ledgerKey = randomBytes(32);
   const store = await openStore({ databaseUrl: postgres.databaseUrl, ledgerKey: new LedgerKey(ledgerKey), pool: 4 });
-  const held = await ensureDevelopmentHierarchy({
-    planFile: root('hsm-config/ceremony-dev.yaml'), dataDir: dir, module: token.module, tokenLabel: token.tokenLabel, pin: token.pin,
+  const hold = (planFile: string): Promise<HeldObjects> => ensureDevelopmentHierarchy({
+    planFile, dataDir: dir, module: token.module, tokenLabel: token.tokenLabel, pin: token.pin,
     softhsmConf: token.softhsmConf, statusUrl: STATUS_URL, clock: systemClock,
   });
-  const authorities = await importAuthorities(store.authorities, held, 'system:test', systemClock);
+  const held = await hold(root('hsm-config/ceremony-dev.yaml'));
+  const authorities = await importCeremony(store.authorities, store.crls, held, { actor: 'system:test', clock: systemClock, state: 'active' });
   const tokens = await principals(store);
   await store.truststores.publish('ecu-clients', 'ECUs', authorities.map(({ id }) => id), truststorePem(authorities), (version) => ({
     action: 'truststore.published', actor: 'system:test', at: new Date(), subject: 'truststore:ecu-clients', data: { version },
@@ -75,6 +80,7 @@ export async function startApiPlant(overrides: Partial<ApiConfig> = {}, limits: 
     const issuer = await startIssuer({
       logger: logger('issuer'), databaseUrl: postgres.databaseUrl, pool: 4, ledgerKey, queue,
       token: { module: token.module, tokenLabel: token.tokenLabel, pin: token.pin, softhsmConf: token.softhsmConf, deadlineMs: 5000, sessionCopies: 'try' },
+      shares: { line: 60, renewal: 15, ocsp: 10, crl: 10, administration: 5 },
       concurrency: 2, staleAfterMs: 30_000, crlLifetimeMs: 3_600_000,
     }, { fail: (error) => { throw error; } });
     issuers.push(issuer);
@@ -87,7 +93,10 @@ export async function startApiPlant(overrides: Partial<ApiConfig> = {}, limits: 
     chunkItems: 50, maxBatchItems: 2000, issueTimeoutMs: 10_000, keyBlocklist: undefined, logLevel: 'info', ...overrides,
   }, logger('api'), limits);
   const producer = new JobProducer(queue);
-  for (const { id } of authorities) await producer.add('publish-crl', { caId: id });
+  const publishCrls = async (): Promise<void> => {
+    for (const ca of await store.authorities.all()) if (signsStatus(ca)) await producer.add('publish-crl', { caId: ca.id });
+  };
+  await publishCrls();
 
   const base = `http://127.0.0.1:${api.port}`;
   const request: ApiPlant['fetch'] = (method, path, holder, { headers = {}, body } = {}) => fetch(`${base}${path}`, {
@@ -104,7 +113,12 @@ export async function startApiPlant(overrides: Partial<ApiConfig> = {}, limits: 
       return { status: response.status, headers: response.headers, body: text === '' ? undefined : JSON.parse(text) };
     },
     logged: () => logged,
-    startIssuer: start,
+    startIssuer: start, publishCrls,
+    ceremony(plan) {
+      const file = join(dir, 'ceremony.yaml');
+      writeFileSync(file, plan);
+      return hold(file);
+    },
     async ready() {
       let said = '';
       await until(async () => {

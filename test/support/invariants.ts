@@ -14,6 +14,9 @@ export interface Installation {
   readonly status: string;
 }
 
+/** What stands before the digest in a DigestInfo, by SHA-256, SHA-384, SHA-512. */
+const digestInfo = ['3031300d060960864801650304020105000420', '3041300d060960864801650304020205000430', '3051300d060960864801650304020305000440'];
+
 /** The self-tests of the signers that a test may start, at most. */
 const SELF_TESTS = 100;
 /** Of one kind; more of them tell nothing more. */
@@ -120,6 +123,26 @@ const checks: Record<string, Check> = {
     SELECT i.id, count(e.seq) FROM intent i
     LEFT JOIN audit_event e ON e.payload::jsonb ->> 'action' = 'intent.abandoned' AND e.payload::jsonb -> 'data' ->> 'intent' = i.id::text
     WHERE i.state = 'abandoned' GROUP BY i.id HAVING count(e.seq) <> 1`),
+  'an issuer uses a serial once, for leaves and in ceremonies': none(`
+    SELECT m.issuer_id, encode(m.serial, 'hex') AS serial FROM ceremony_certificate m JOIN certificate c ON c.ca_id = m.issuer_id AND c.serial = m.serial`),
+  'the certificate of a CA is one that a ceremony made, and ends last': none(`
+    SELECT ca.name FROM ca WHERE NOT EXISTS (
+      SELECT FROM ceremony_certificate m WHERE m.subject_id = ca.id AND m.kind = 'ca' AND m.der = ca.certificate AND m.not_after = ca.not_after
+        AND m.not_after >= ALL (SELECT o.not_after FROM ceremony_certificate o WHERE o.subject_id = ca.id AND o.kind = 'ca'))`),
+  'a revoked CA is revoked at each of its issuers': none(`
+    SELECT ca.name, i.name AS issuer, ca.state FROM ca LEFT JOIN ceremony_certificate m ON m.subject_id = ca.id AND m.issuer_id <> ca.id AND m.not_after > now()
+    LEFT JOIN ca i ON i.id = m.issuer_id
+    WHERE ca.revoked_at IS NOT NULL AND (ca.state NOT IN ('retired', 'compromised') OR (m.id IS NOT NULL AND NOT EXISTS (
+      SELECT FROM revocation r WHERE r.ca_id = m.issuer_id AND r.serial = m.serial)))`),
+  'a CA follows one, and no CA follows itself': none(`
+    WITH RECURSIVE line (first, at, steps) AS (
+      SELECT id, successor_id, 1 FROM ca WHERE successor_id IS NOT NULL
+      UNION ALL SELECT line.first, ca.successor_id, steps + 1 FROM line JOIN ca ON ca.id = line.at WHERE ca.successor_id IS NOT NULL AND steps < 100)
+    SELECT first AS ca, 'ring' AS what FROM line WHERE at = first
+    UNION ALL SELECT successor_id, 'followed by several' FROM ca WHERE successor_id IS NOT NULL GROUP BY 1 HAVING count(*) > 1`),
+  'what a CA issues ends with it': none(`
+    SELECT i.id, ca.name FROM intent i JOIN ca ON ca.id = i.ca_id WHERE i.state = 'stored' AND i.not_after > ca.not_after`),
+  'what ceremonies made is what its rows say': ceremoniesAreTheirRows,
   'serials derive from their intent': serialsDerive,
   'an abandoned intent is burned': abandonedAreBurned,
   'a certificate is what its row says': certificatesAreTheirRows,
@@ -127,7 +150,9 @@ const checks: Record<string, Check> = {
   'what is revoked or burned is on the CRL': onCrl,
 };
 
-interface IntentRow { readonly id: string; readonly ca_id: number; readonly seed: Buffer; readonly first: number; readonly items: number }
+interface IntentRow {
+  readonly id: string; readonly ca_id: number; readonly seed: Buffer; readonly first: number; readonly items: number; readonly untouched: readonly number[];
+}
 
 async function serialsDerive({ query, key }: Ledger): Promise<string[]> {
   const rows = await query<{ serial: Buffer; ordinal: number; seed: Buffer }>(
@@ -139,13 +164,46 @@ async function abandonedAreBurned({ query, key }: Ledger): Promise<string[]> {
   const burned = new Set((await query<{ ca_id: number; serial: Buffer }>('SELECT ca_id, serial FROM burned_serial'))
     .map(({ ca_id, serial }) => `${ca_id}/${toHex(serial)}`));
   const breaches: string[] = [];
-  for (const { id, ca_id, seed, first, items } of await query<IntentRow>(`SELECT id, ca_id, seed, first, items FROM intent WHERE state = 'abandoned'`)) {
+  for (const { id, ca_id, seed, first, items, untouched } of await query<IntentRow>(`SELECT id, ca_id, seed, first, items, untouched FROM intent WHERE state = 'abandoned'`)) {
     for (let ordinal = first; ordinal < first + items; ordinal++) {
       const name = `${ca_id}/${toHex(key.deriveSerial(seed, ordinal))}`;
-      if (!burned.delete(name)) breaches.push(`item ${ordinal} of intent ${id} is not`);
+      // Of what the HSM was never given there is nothing to burn; such a serial is left in the set, and told of below.
+      if (!untouched.includes(ordinal) && !burned.delete(name)) breaches.push(`item ${ordinal} of intent ${id} is not`);
     }
   }
+  // Single items of an attempt that was stored otherwise.
+  for (const { ca_id, seed, ordinal } of await query<{ ca_id: number; seed: Buffer; ordinal: number }>(
+    `SELECT i.ca_id, i.seed, f.ordinal FROM failure f JOIN intent i ON i.chunk_id = f.chunk_id AND i.state = 'stored' WHERE f.code = 'issuance.abandoned'`)) {
+    if (!burned.delete(`${ca_id}/${toHex(key.deriveSerial(seed, ordinal))}`)) breaches.push(`the abandoned item ${ordinal} is not`);
+  }
   return [...breaches, ...Array.from(burned, (name) => `${name} is burned, and no intent tells why`)];
+}
+
+interface CeremonyRow {
+  readonly kind: string; readonly subject: string | null; readonly subject_spki: Buffer | null; readonly issuer: Buffer | null;
+  readonly serial: Buffer; readonly der: Buffer; readonly sha256: Buffer; readonly not_before: Date; readonly not_after: Date;
+}
+
+async function ceremoniesAreTheirRows({ query }: Ledger): Promise<string[]> {
+  const rows = await query<CeremonyRow>(`
+    SELECT m.kind, s.name AS subject, s.spki_sha256 AS subject_spki, i.certificate AS issuer, m.serial, m.der, m.sha256, m.not_before, m.not_after
+    FROM ceremony_certificate m LEFT JOIN ca s ON s.id = m.subject_id LEFT JOIN ca i ON i.id = m.issuer_id`);
+  return rows.flatMap((row) => {
+    const parsed = parseCertificate(row.der);
+    const issuer = row.issuer === null ? undefined : parseCertificate(row.issuer);
+    const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
+    const holds: Record<string, boolean> = {
+      serial: same(parsed.serial, row.serial),
+      sha256: same(createHash('sha256').update(row.der).digest(), row.sha256),
+      notBefore: parsed.notBefore.getTime() === row.not_before.getTime(),
+      notAfter: parsed.notAfter.getTime() === row.not_after.getTime(),
+      key: row.subject_spki === null || same(spkiSha256(parsed.spkiDer), row.subject_spki),
+      kind: parsed.isCa === (row.kind !== 'ocsp-signer'),
+      issuer: issuer === undefined || same(parsed.issuerDer, issuer.subjectDer),
+      signature: issuer === undefined || verifySignature(issuer.spkiDer, parsed.signatureAlgorithm, parsed.tbsDer, parsed.signature),
+    };
+    return Object.entries(holds).filter(([, holding]) => !holding).map(([what]) => `${row.kind} of ${row.subject ?? 'an OCSP signer'}, ${toHex(row.serial)}: ${what}`);
+  });
 }
 
 interface CertificateRow {
@@ -194,12 +252,12 @@ async function digestsMatch({ query }: Ledger): Promise<string[]> {
   return Array.from(digests).filter(([chunk, digest]) => told.get(chunk) !== digest.digest('hex')).map(([chunk]) => `chunk ${chunk}`);
 }
 
-/** The CRLs as anybody gets them. */
+/** The CRLs as anybody gets them, of CAs that sign theirs here. */
 async function onCrl({ query, installation, crlWithinMs }: Ledger): Promise<string[]> {
   const wanted = await query<{ name: string; certificate: Buffer; serial: Buffer }>(`
     SELECT ca.name, ca.certificate, s.serial FROM ca JOIN (
       SELECT ca_id, serial, not_after FROM revocation UNION ALL SELECT ca_id, serial, not_after FROM burned_serial
-    ) s ON s.ca_id = ca.id WHERE s.not_after > now()`);
+    ) s ON s.ca_id = ca.id WHERE s.not_after > now() AND ca.key_id IS NOT NULL AND ca.state IN ('prepared', 'active', 'retiring')`);
   for (const until = Date.now() + crlWithinMs; ; await new Promise((resolve) => setTimeout(resolve, 300))) {
     const missing: string[] = [];
     for (const name of new Set(wanted.map((each) => each.name))) {
@@ -223,28 +281,36 @@ async function missingOnCrl(url: string, wanted: readonly { readonly certificate
 }
 
 /**
- * What the HSM signed beside the ledger (I2): each certificate and each CRL was signed, once; what is left over are the
- * signers' self-tests, CRLs that were not published, and no more lost certificates than serials were burned.
+ * What the HSM signed beside the ledger (I2): each certificate and each CRL was signed, once; what is left over are what
+ * ceremonies signed while it was recorded, the signers' self-tests, CRLs that were not published, and no more lost certificates than serials were burned.
  */
-export async function signaturesOnRecord(installation: Installation, recorded: ReadonlyMap<string, number>): Promise<string[]> {
+export async function signaturesOnRecord(installation: Installation, recorded: ReadonlyMap<string, number>, selfTests = SELF_TESTS): Promise<string[]> {
   const client = new Client({ connectionString: readFileSync(join(installation.dataDir, 'secrets/database-url'), 'utf8').trim() });
   await client.connect();
   try {
     const left = new Map(recorded);
     const breaches = Array.from(recorded).filter(([, times]) => times > 1).map(([input, times]) => `${input} was signed ${times} times`);
-    const digests = (tbs: Uint8Array): string[] => ['sha256', 'sha384', 'sha512'].map((name) => createHash(name).update(tbs).digest('hex'));
+    const digests = (tbs: Uint8Array): string[] => ['sha256', 'sha384', 'sha512'].flatMap((name, i) => {
+      const digest = createHash(name).update(tbs).digest('hex');
+      // ECDSA signs the digest, RSA (PKCS #1 v1.5) the DigestInfo around it.
+      return [digest, `${digestInfo[i] ?? ''}${digest}`];
+    });
     const account = (what: string, tbs: Uint8Array): void => {
       if (!digests(tbs).some((digest) => left.delete(digest))) breaches.push(`${what} was not signed by this HSM`);
     };
     for (const { der } of (await client.query<{ der: Buffer }>('SELECT der FROM certificate')).rows) {
       account(`certificate ${toHex(parseCertificate(der).serial)}`, parseCertificate(der).tbsDer);
     }
-    for (const { der } of (await client.query<{ der: Buffer }>('SELECT der FROM crl WHERE der IS NOT NULL')).rows) {
+    // Made here, or elsewhere, or before the record began.
+    for (const { der } of (await client.query<{ der: Buffer }>('SELECT der FROM ceremony_certificate')).rows) {
+      digests(parseCertificate(der).tbsDer).some((digest) => left.delete(digest));
+    }
+    for (const { der } of (await client.query<{ der: Buffer }>('SELECT der FROM crl JOIN ca ON ca.id = crl.ca_id WHERE der IS NOT NULL AND ca.key_id IS NOT NULL')).rows) {
       account(`CRL ${parseCrl(der).number}`, parseCrl(der).tbsDer);
     }
     const { rows: [may] } = await client.query<{ lost: number }>(
       'SELECT ((SELECT count(*) FROM burned_serial) + (SELECT count(*) FROM crl WHERE der IS NULL))::int AS lost');
-    return [...breaches, ...(left.size > (may?.lost ?? 0) + SELF_TESTS ? [`${left.size} signatures, of which the ledger knows ${may?.lost}`] : [])];
+    return [...breaches, ...(left.size > (may?.lost ?? 0) + selfTests ? [`${left.size} signatures, of which the ledger knows ${may?.lost}`] : [])];
   } finally {
     await client.end();
   }

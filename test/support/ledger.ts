@@ -4,10 +4,12 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AuditAction, AuditEvent } from '@fleetroot/audit';
-import type { CertificationAuthority, ClaimedChunk, IssuedItem, NewBatch, NewIntent, RequestItem } from '@fleetroot/authority';
+import type { CeremonyCertificate, CertificationAuthority, ClaimedChunk, IssuedItem, NewAuthority, NewBatch, NewIntent, RequestItem } from '@fleetroot/authority';
 import { type CaName, ecuSerial, LedgerKey, partNumber, type Vin, vin, vinCheckDigit } from '@fleetroot/core';
 import { openStore, type Store } from '@fleetroot/store';
+import { parseCertificate } from '@fleetroot/x509';
 import { startTestPostgres, type TestPostgres } from './postgres.ts';
+import { type CertificateFields, certify, named, type SoftwareCa } from './software-ca.ts';
 
 export const day = 86_400_000;
 
@@ -30,7 +32,7 @@ export async function openTestLedger(): Promise<TestLedger> {
   const principal = await store.principals.put('line-1', ['line'], randomBytes(32), undefined, event('principal.created', 'principal:line-1'));
   return {
     postgres, key, store, ca,
-    batch: { principalId: principal.id, idempotencyKey: undefined, caId: ca.id, profileVersionId: profile.id, priority: 10 },
+    batch: { principalId: principal.id, idempotencyKey: undefined, caId: ca.id, profileVersionId: profile.id, priority: 10, purpose: 'line' },
     async close() {
       await store.close();
       await postgres.stop();
@@ -43,18 +45,51 @@ export function event(action: AuditAction, subject: string): AuditEvent {
 }
 
 /** A CA of ten years, its key thrown away: the ledger looks at the certificate only. */
-export function selfSigned(name: string): Omit<CertificationAuthority, 'id'> {
+export function selfSigned(name: string): NewAuthority {
   const folder = mkdtempSync(join(tmpdir(), 'fleetroot-ca-'));
   try {
     execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '3650',
       '-subj', `/CN=${name}`, '-keyout', join(folder, 'key'), '-outform', 'DER', '-out', join(folder, 'der')], { stdio: 'pipe' });
     return {
       name: name as CaName, parentId: undefined, state: 'active', certificate: new Uint8Array(readFileSync(join(folder, 'der'))),
-      keyId: randomBytes(16), notBefore: new Date(Date.now() - day), notAfter: new Date(Date.now() + 3650 * day),
+      keyId: randomBytes(16), signatureAlgorithm: undefined, labels: {}, notBefore: new Date(Date.now() - day), notAfter: new Date(Date.now() + 3650 * day),
     };
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+/** A CA whose certificate is real: what ceremonies signed is told apart by keys and signers. */
+export interface RealCa {
+  readonly made: SoftwareCa;
+  readonly ca: CertificationAuthority;
+}
+
+/** Puts a CA on record, by default active, with its key in the CA token, and for ten years. */
+export async function addCa(
+  store: Store, name: string, parent?: RealCa, change: Partial<NewAuthority> = {}, fields: Partial<CertificateFields> = {},
+): Promise<RealCa> {
+  const made = certify({ subject: named(name), issuer: parent?.made, serial: randomSerial(), notAfter: new Date(Date.now() + 3650 * day), ...fields });
+  const { notBefore, notAfter } = parseCertificate(made.certificate);
+  const ca = await store.authorities.add({
+    name: name as CaName, parentId: parent?.ca.id, state: 'active', certificate: made.certificate, keyId: made.keyId,
+    signatureAlgorithm: undefined, labels: {}, notBefore, notAfter, ...change,
+  }, event('ca.imported', `ca:${name}`));
+  return { made, ca };
+}
+
+export const randomSerial = (): Uint8Array => {
+  const serial = randomBytes(16);
+  serial[0] = 0x40;
+  return new Uint8Array(serial);
+};
+
+/** The port's form of a certificate that a ceremony made. */
+export function ceremonyCertificate(
+  kind: CeremonyCertificate['kind'], certificate: Uint8Array, subjectId: number | undefined, issuerId: number | undefined,
+): CeremonyCertificate {
+  const { serial, notBefore, notAfter } = parseCertificate(certificate);
+  return { kind, subjectId, issuerId, serial, certificate, notBefore, notAfter };
 }
 
 let count = 0;
@@ -81,7 +116,7 @@ export const sha256 = (...parts: readonly (string | Uint8Array)[]): Uint8Array =
 /** The intent of an attempt, each item with a key of its own. */
 export function intentFor(chunk: ClaimedChunk): NewIntent {
   return {
-    seed: randomBytes(32), signedAt: new Date(), notAfter: new Date(Date.now() + 365 * day),
+    caId: chunk.caId, seed: randomBytes(32), signedAt: new Date(), notAfter: new Date(Date.now() + 365 * day),
     keys: chunk.requests.map(({ ordinal, ecuSerial: serial, csr }) => ({ ordinal, spkiSha256: sha256(csr), owner: `ecu:${serial}` })),
   };
 }

@@ -7,13 +7,18 @@ const alive = setInterval(() => undefined, 1000);
 const say = (word: string): void => void process.stdout.write(`${word}\n`);
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => { setTimeout(resolve, ms); });
 
+const refused = new PkiError('hsm.pin-incorrect', 'the PIN is wrong');
+
 await runProcess('fixture', async (control) => {
   if (behaviour === 'refuse') throw new PkiError('config.invalid', 'A is not set;\nB is not set');
   if (behaviour === 'break') throw new Error('something else');
   if (behaviour === 'slow-start') await sleep(1000);
   if (behaviour === 'reject') setTimeout(() => void Promise.reject(new PkiError('internal', 'nobody caught this')), 50);
   if (behaviour === 'throw') setTimeout(() => { throw new Error('nobody caught this'); }, 50);
-  if (behaviour === 'fail') setTimeout(() => control.fail(new PkiError('hsm.pin-incorrect', 'the PIN is wrong')), 50);
+  if (behaviour === 'fail') setTimeout(() => control.fail(new PkiError('hsm.unavailable', 'the HSM is away')), 50);
+  if (behaviour === 'fail-pin') setTimeout(() => control.fail(refused), 50);
+  if (behaviour === 'refuse-pin') throw refused;
+  if (behaviour === 'reject-pin') setTimeout(() => void Promise.reject(refused), 50);
   return {
     close: async () => {
       say('closing');

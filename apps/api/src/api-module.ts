@@ -5,6 +5,9 @@ import type { Pace } from '@fleetroot/http';
 import { Authorities } from './authorities.ts';
 import { BatchReception } from './batches/batch-reception.ts';
 import { BatchesController } from './batches/batches.controller.ts';
+import { CaImportsController } from './cas/ca-imports.controller.ts';
+import { CaLifeController } from './cas/ca-life.controller.ts';
+import { CasController } from './cas/cas.controller.ts';
 import { CertificatesController } from './certificates/certificates.controller.ts';
 import { IssuanceOnRequest } from './certificates/issuance-on-request.ts';
 import { DeviceIssuance } from './device/device-issuance.ts';
@@ -15,8 +18,8 @@ import { DocsController, DOCUMENT } from './openapi/docs.controller.ts';
 import { OutboxRelay } from './outbox-relay.ts';
 import { ProfileCatalogue } from './profile-catalogue.ts';
 import { AuditController } from './resources/audit.controller.ts';
-import { AuthoritiesController } from './resources/authorities.controller.ts';
 import { PrincipalsController } from './resources/principals.controller.ts';
+import { ProfilesController } from './resources/profiles.controller.ts';
 import { SuppliersController } from './resources/suppliers.controller.ts';
 import { TruststoresController } from './resources/truststores.controller.ts';
 import { BODY_PACE, CLOCK, CLOSING, LEDGER } from './tokens.ts';
@@ -54,7 +57,8 @@ export function apiModule(parts: ApiParts, observation: readonly DynamicModule[]
     module: ApiModule,
     imports: [...observation],
     controllers: [
-      BatchesController, CertificatesController, TruststoresController, AuthoritiesController, SuppliersController,
+      BatchesController, CertificatesController, TruststoresController, CasController, CaImportsController, CaLifeController,
+      ProfilesController, SuppliersController,
       PrincipalsController, AuditController, DocsController,
     ],
     providers: provided(parts),

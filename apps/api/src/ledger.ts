@@ -14,7 +14,7 @@ export interface Ledger {
   readonly batches: BatchLedger;
   readonly certificates: CertificateLedger;
   readonly revocations: RevocationLedger;
-  readonly crls: Pick<CrlLedger, 'latest'>;
+  readonly crls: Pick<CrlLedger, 'latest' | 'entries' | 'adopt'>;
   readonly truststores: TruststoreLedger;
   readonly suppliers: SupplierLedger;
   readonly registrations: RegistrationLedger;

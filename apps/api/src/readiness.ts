@@ -1,3 +1,4 @@
+import { signsStatus } from '@fleetroot/authority';
 import type { Clock } from '@fleetroot/core';
 import { NotReady } from '@fleetroot/http';
 import type { JobProducer } from '@fleetroot/queue';
@@ -22,8 +23,8 @@ export function readinessChecks({ ledger, producer, authorities, clock, device }
     database: () => ledger.ping(),
     queue: () => producer.ping(),
     'issuing-ca': async () => {
-      const { name, state } = await authorities.issuing();
-      if (state !== 'active') throw new NotReady(`the CA ${name} is ${state}`);
+      // Throws where no generation of it issues.
+      await authorities.issuing();
     },
     issuer: async () => {
       const heard = await ledger.heartbeats.lastHeard('issuer');
@@ -34,7 +35,9 @@ export function readinessChecks({ ledger, producer, authorities, clock, device }
     crl: async () => {
       const now = clock.now();
       for (const ca of await authorities.all()) {
-        if (ca.state !== 'active' && ca.state !== 'retiring') continue;
+        // Of a prepared one nothing is in the field; that of a CA whose key is elsewhere nobody here can renew, and the
+        // worker tells of its age: no line stops for either.
+        if (!signsStatus(ca) || ca.state === 'prepared') continue;
         const crl = await ledger.crls.latest(ca.id);
         if (crl === undefined) throw new NotReady(`the CA ${ca.name} has no CRL yet`);
         if (crl.nextUpdate <= now) throw new NotReady(`the CRL of the CA ${ca.name} has expired`);

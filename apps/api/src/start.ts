@@ -11,11 +11,13 @@ import { readBlockedKeys } from '@fleetroot/x509';
 import { apiModule, type ApiParts, deviceModule } from './api-module.ts';
 import { Authorities } from './authorities.ts';
 import { BatchReception } from './batches/batch-reception.ts';
+import { CRL_TYPE } from './cas/ca-imports.controller.ts';
 import { IssuanceOnRequest } from './certificates/issuance-on-request.ts';
 import { DeviceIssuance } from './device/device-issuance.ts';
 import { DeviceListener, deviceTls } from './device/device-listener.ts';
 import { OperationalCertificates } from './device/operational-certificate.ts';
 import { TlsIdentityKeeper } from './device/tls-identity.ts';
+import { issuerFigures } from './issuer-figures.ts';
 import type { Ledger } from './ledger.ts';
 import { openApiDocument } from './openapi/document.ts';
 import { OutboxRelay } from './outbox-relay.ts';
@@ -65,22 +67,24 @@ export async function startApi(config: ApiConfig, logger: Logger, given: Partial
     const profiles = await ProfileCatalogue.record(profileFiles, ledger.profiles);
     const principal = await systemPrincipal(ledger.principals, 'api', clock);
     const authorities = new Authorities(ledger.authorities, config.issuingCa);
-    const issuingCa = async () => (await authorities.issuing()).id;
     const relay = new OutboxRelay(ledger.outbox, producer, logger);
-    const issuance = new IssuanceOnRequest({ batches: ledger.batches, relay, clock, issuingCa, blockedKeys, timeoutMs: config.issueTimeoutMs, closing: closing.signal });
+    const issuance = new IssuanceOnRequest({ batches: ledger.batches, relay, clock, blockedKeys, timeoutMs: config.issueTimeoutMs, closing: closing.signal });
     const refusals = new Refusals(ledger.registrations);
     const pace = new EcuPace();
     const routes: { api: AppRoute[]; device: AppRoute[] } = { api: [], device: [] };
     let document: object | undefined;
     const parts: ApiParts = {
       ledger, clock, closing: closing.signal, bodyPace: limits.bodyPace, profiles, authorities, relay, issuance,
-      reception: new BatchReception({ batches: ledger.batches, relay, clock, logger, issuingCa, blockedKeys, chunkItems: config.chunkItems, maxItems: config.maxBatchItems }),
-      firstConnection: new FirstConnection({ suppliers: ledger.suppliers, registrations: ledger.registrations, refusals, pace, clock }),
+      reception: new BatchReception({ batches: ledger.batches, relay, clock, logger, blockedKeys, chunkItems: config.chunkItems, maxItems: config.maxBatchItems }),
+      firstConnection: new FirstConnection({
+        suppliers: ledger.suppliers, registrations: ledger.registrations, refusals, pace, clock, distrusted: (path) => authorities.distrustedIn(path),
+      }),
       operational: new OperationalCertificates({ authorities: () => authorities.all(), certificates: ledger.certificates, refusals, clock }),
       deviceIssuance: new DeviceIssuance(issuance, principal), pace,
       document: () => (document ??= openApiDocument([{ routes: routes.api }, { routes: routes.device, url: `https://${config.deviceHost}:${config.deviceListen.port}` }], VERSION)),
     };
     const metrics = new Metrics('api');
+    issuerFigures(metrics, store.heartbeats, store.issuance);
     const options = httpOptions(config, logger, metrics, limits);
 
     const deviceApp = await createHttpApp(deviceModule(parts), {
@@ -92,7 +96,8 @@ export async function startApi(config: ApiConfig, logger: Logger, given: Partial
       healthModule({ role: 'api', checks: readinessChecks({ ledger, producer, authorities, clock, device }) }), metricsModule(metrics, METRICS_ROLES),
     ];
     const app = await createHttpApp(apiModule(parts, observation), {
-      ...options, authenticate: (token) => principalOfToken(token, ledger.principals, clock.now()), onRoute: (route) => routes.api.push(route),
+      ...options, octetTypes: [CRL_TYPE],
+      authenticate: (token) => principalOfToken(token, ledger.principals, clock.now()), onRoute: (route) => routes.api.push(route),
     });
     const port = await listen(app, config.apiListen, 'FLEETROOT_API_LISTEN');
     device.start();

@@ -29,8 +29,8 @@ const keeper = (host: string): TlsIdentityKeeper => new TlsIdentityKeeper({
   folder, host, profiles, principal: { id: 1, name: 'api' }, clock: { now: () => now },
   authorities: {
     // Only the certificate is looked at.
-    issuing: async () => ({ certificate: issuer.certificate }) as never,
-    chain: async () => [issuer, root].map((ca: SoftwareCa) => encodePem('CERTIFICATE', ca.certificate)),
+    issuing: async () => ({ id: 1, certificate: issuer.certificate }) as never,
+    chainAbove: async () => [issuer, root].map((ca: SoftwareCa) => encodePem('CERTIFICATE', ca.certificate)),
   },
   issuance: {
     issue: async ({ request }) => {

@@ -5,4 +5,6 @@ export const exitStatus = {
   usage: 2,
   /** A check ran, and found something. */
   found: 3,
+  /** A ceremony lacks approvals: nothing was signed, and the same command goes on later. */
+  unapproved: 3,
 } as const;

@@ -17,7 +17,7 @@ const PARTS = Symbol('issuer parts');
 
 /** Publishes the CRL of a CA by its id. */
 class CrlPublisher {
-  readonly #authorities: AuthorityLedger;
+  readonly #authorities: Pick<AuthorityLedger, 'all'>;
   readonly #crls: CrlLedger;
   readonly #signer: IssuanceParts['signer'];
   readonly #clock: Clock;
@@ -43,6 +43,7 @@ class CrlPublisher {
 const handlersOf = (issuance: Issuance, crls: CrlPublisher): JobHandlers => ({
   // A chunk that is done, or in other hands, is no fault: the job was delivered twice (I21).
   'issue-chunk': async ({ chunkId }) => { await issuance.issueChunk(BigInt(chunkId)); },
+  'renew-chunk': async ({ chunkId }) => { await issuance.issueChunk(BigInt(chunkId)); },
   'publish-crl': ({ caId }) => crls.publish(caId),
 });
 

@@ -1,6 +1,8 @@
 import 'reflect-metadata';
+import { signingPurposes } from '@fleetroot/authority';
 import { readConfig } from '@fleetroot/config';
 import { PkiError } from '@fleetroot/core';
+import { readShares } from '@fleetroot/hsm';
 import type { QueueOptions } from '@fleetroot/queue';
 import { createLogger, runProcess } from '@fleetroot/telemetry';
 import { readBlockedKeys } from '@fleetroot/x509';
@@ -9,8 +11,8 @@ import { startIssuer } from './start.ts';
 await runProcess('issuer', async (control) => {
   const config = readConfig([
     'logLevel', 'databaseUrl', 'databasePool', 'ledgerKey', 'queueBackend', 'redisUrl', 'hsmModule', 'caTokenLabel', 'caTokenPin',
-    'hsmDeadlineMs', 'hsmSessionCopies', 'issuerConcurrency', 'staleAfterMs', 'crlLifetimeMinutes',
-    'keyBlocklist',
+    'hsmDeadlineMs', 'hsmSessionCopies', 'hsmSessions', 'hsmPatienceMs', 'hsmProbeSeconds', 'hsmShares', 'issuerConcurrency',
+    'staleAfterMs', 'crlLifetimeMinutes', 'keyBlocklist',
   ]);
   return startIssuer({
     logger: createLogger({ role: 'issuer', level: config.logLevel }),
@@ -21,7 +23,9 @@ await runProcess('issuer', async (control) => {
     token: {
       module: config.hsmModule, tokenLabel: config.caTokenLabel, pin: config.caTokenPin, deadlineMs: config.hsmDeadlineMs,
       sessionCopies: config.hsmSessionCopies === 'never' ? 'never' : 'try',
+      sessions: Math.max(1, config.hsmSessions), patienceMs: config.hsmPatienceMs, probeMs: config.hsmProbeSeconds * 1000,
     },
+    shares: readShares(config.hsmShares, signingPurposes),
     concurrency: config.issuerConcurrency,
     staleAfterMs: config.staleAfterMs,
     crlLifetimeMs: config.crlLifetimeMinutes * 60_000,

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { NestFactory } from '@nestjs/core';
+import type { SigningPurpose } from '@fleetroot/authority';
 import { isPkiError, LedgerKey, type Secret, systemClock, systemRandom } from '@fleetroot/core';
 import { openSigner, type SignerOptions } from '@fleetroot/hsm';
 import type { QueueOptions } from '@fleetroot/queue';
-import { openStore } from '@fleetroot/store';
+import { openStore, type Store } from '@fleetroot/store';
 import { type Logger, nestLogger, type ProcessControl, type Running } from '@fleetroot/telemetry';
 import type { BlockedKeys } from '@fleetroot/x509';
 import { CaKeys } from './ca-keys.ts';
@@ -16,7 +17,9 @@ export interface IssuerOptions {
   readonly ledgerKey: Uint8Array;
   readonly queue: QueueOptions;
   /** The CA token; the issuer is the only online process that holds its PIN. */
-  readonly token: Omit<SignerOptions, 'keys'>;
+  readonly token: Omit<SignerOptions, 'keys' | 'onUnusableKey' | 'onState'>;
+  /** What of the HSM each purpose is sure of, in percent. */
+  readonly shares: Readonly<Record<SigningPurpose, number>>;
   readonly concurrency: number;
   readonly staleAfterMs: number;
   readonly crlLifetimeMs: number;
@@ -26,7 +29,14 @@ export interface IssuerOptions {
 
 const HEARTBEAT_MS = 5000;
 
-/** Starts an issuer: on return the HSM has signed a self-test with every CA key, and jobs are taken. @throws PkiError */
+/** A session signs one slice while the next one is on its way. */
+const SLICES_A_SESSION = 2;
+
+/**
+ * Starts an issuer: on return the HSM has signed a self-test with every CA key that can be used, the others are in the
+ * log, and jobs are taken.
+ * @throws PkiError
+ */
 export async function startIssuer(options: IssuerOptions, control: ProcessControl): Promise<Running> {
   const { logger } = options;
   const closing: (() => Promise<void>)[] = [];
@@ -37,7 +47,7 @@ export async function startIssuer(options: IssuerOptions, control: ProcessContro
     const ledgerKey = new LedgerKey(options.ledgerKey);
     const store = await openStore({ databaseUrl: options.databaseUrl, ledgerKey, pool: options.pool });
     closing.push(() => store.close());
-    const keys = new CaKeys({ authorities: store.authorities, open: (wanted) => openSigner({ ...options.token, keys: wanted }) });
+    const keys = caKeys(options, store, control);
     closing.push(() => keys.close());
     await keys.open();
 
@@ -58,7 +68,7 @@ export async function startIssuer(options: IssuerOptions, control: ProcessContro
       runner: { concurrency: options.concurrency, log: logger, onFatal: (error) => control.fail(error) },
       heartbeat: {
         keys, everyMs: HEARTBEAT_MS,
-        beat: () => store.heartbeats.beat(instance, 'issuer'),
+        beat: (figures) => store.heartbeats.beat(instance, 'issuer', figures),
         onError: (err) => {
           logger.warn({ err }, 'no heartbeat');
           if (isPkiError(err) && err.retry === 'stop') control.fail(err);
@@ -71,4 +81,20 @@ export async function startIssuer(options: IssuerOptions, control: ProcessContro
     await close();
     throw error;
   }
+}
+
+function caKeys({ token, shares, logger }: IssuerOptions, { authorities }: Store, control: ProcessControl): CaKeys {
+  return new CaKeys({
+    authorities,
+    open: (of) => openSigner({ ...token, ...of }),
+    load: { shares, inFlight: SLICES_A_SESSION * (token.sessions ?? 1) },
+    onUnusableKey: (err) => logger.error({ err }, 'a CA cannot sign'),
+    onState: (state, err) => {
+      if (state === 'away') logger.warn({ err }, 'the HSM is away');
+      else if (err === undefined) logger.info('the HSM is back');
+      else logger.warn({ err }, 'the HSM is back in part');
+      // A refused PIN, chiefly: it is not given a second time.
+      if (err?.code === 'hsm.pin-incorrect') control.fail(err);
+    },
+  });
 }

@@ -3,7 +3,7 @@ import { Public } from '@fleetroot/http';
 import { Enrolment, type OcspSignerRequest } from './enrolment.ts';
 
 /** On the internal listener only. Open: a request is no secret, and its HMAC says whose it is. */
-@Controller('ocsp-signer-requests')
+@Controller()
 @Public()
 export class EnrolmentController {
   readonly #enrolment: Enrolment;
@@ -12,9 +12,16 @@ export class EnrolmentController {
     this.#enrolment = enrolment;
   }
 
-  @Get()
+  @Get('ocsp-signer-requests')
   @Header('cache-control', 'no-store')
   requests(): Promise<readonly OcspSignerRequest[]> {
     return this.#enrolment.requests();
+  }
+
+  @Get('ocsp-signer-request.pem')
+  @Header('cache-control', 'no-store')
+  @Header('content-type', 'application/x-pem-file')
+  request(): Promise<string> {
+    return this.#enrolment.pem();
   }
 }

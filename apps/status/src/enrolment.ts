@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { type Secret, toBase64 } from '@fleetroot/core';
-import { buildRequest, signatureAlgorithmFor } from '@fleetroot/x509';
+import { buildRequest, encodePem, signatureAlgorithmFor } from '@fleetroot/x509';
 import type { OcspSigners } from './ocsp-signers.ts';
 import type { SignerKey } from './signer-key.ts';
 
@@ -20,7 +20,7 @@ export class Enrolment {
   readonly #key: SignerKey;
   readonly #secret: Secret;
   /** One request for all CAs and for the life of the process: nothing in it but the key ever matters. */
-  #csr: Promise<string> | undefined;
+  #csr: Promise<Uint8Array> | undefined;
 
   constructor(signers: Pick<OcspSigners, 'due'>, key: SignerKey, secret: Secret) {
     this.#signers = signers;
@@ -31,11 +31,16 @@ export class Enrolment {
   async requests(): Promise<readonly OcspSignerRequest[]> {
     const due = await this.#signers.due();
     if (due.length === 0) return [];
-    const csr = await this.#request();
+    const csr = toBase64(await this.#request());
     return due.map(({ name }) => ({ ca: name, csr, hmac: enrolmentHmac(this.#secret, name, csr) }));
   }
 
-  #request(): Promise<string> {
+  /** The request by itself, PEM: for a ceremony of a CA whose key is not online, also before its certificate is due. */
+  async pem(): Promise<string> {
+    return encodePem('CERTIFICATE REQUEST', await this.#request());
+  }
+
+  #request(): Promise<Uint8Array> {
     this.#csr ??= this.#build().catch((error: unknown) => {
       this.#csr = undefined;
       throw error;
@@ -43,14 +48,13 @@ export class Enrolment {
     return this.#csr;
   }
 
-  async #build(): Promise<string> {
+  #build(): Promise<Uint8Array> {
     const { keyId, spkiDer, signer } = this.#key;
     const algorithm = signatureAlgorithmFor(spkiDer);
-    const der = await buildRequest({ subject: [], spkiDer, algorithm }, async (info) => {
+    return buildRequest({ subject: [], spkiDer, algorithm }, async (info) => {
       const [signature] = await signer.sign(keyId, algorithm, [info]);
       return signature ?? new Uint8Array(0);
     });
-    return toBase64(der);
   }
 }
 

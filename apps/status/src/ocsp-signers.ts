@@ -1,8 +1,9 @@
 import { type Clock, equalBytes, PkiError } from '@fleetroot/core';
-import type { CertificationAuthority, StatusLedger } from '@fleetroot/authority';
+import { type CertificationAuthority, isTrusted, type StatusLedger } from '@fleetroot/authority';
 import type { OcspSigner } from '@fleetroot/ocsp';
 import { parseCertificate, type ParsedCertificate, signatureAlgorithmFor } from '@fleetroot/x509';
 import { Memo } from './memo.ts';
+import { isAskedFor } from './published.ts';
 import type { SignerKey } from './signer-key.ts';
 
 export interface OcspSignersParts {
@@ -28,7 +29,10 @@ export class OcspSigners {
     this.#certificates = new Memo((caId) => this.#find(caId), LOOK_AGAIN_MS, parts.clock);
   }
 
-  /** undefined before the first certificate of the CA, and where none is valid any more. */
+  /**
+   * undefined before the first certificate of the CA, and where none is valid any more. That of a CA that is revoked or
+   * retired serves on until it ends.
+   */
   async signerFor(caId: number): Promise<OcspSigner | undefined> {
     const certificate = await this.#certificates.get(caId);
     if (certificate === undefined) return undefined;
@@ -48,20 +52,24 @@ export class OcspSigners {
     return signer;
   }
 
-  /** CAs whose certificate for our key is missing or due for replacement. */
+  /**
+   * CAs whose certificate for our key is missing or due for replacement. Those whose key is not online are among them: a
+   * ceremony may certify it. Those that are revoked, or below one that is, get none any more.
+   */
   async due(): Promise<readonly CertificationAuthority[]> {
-    const authorities = (await this.#parts.ledger.authorities()).filter(signsOcsp);
+    const all = await this.#parts.ledger.authorities();
     const due: CertificationAuthority[] = [];
-    for (const authority of authorities) {
+    for (const authority of all.filter((ca) => isTrusted(ca, all))) {
       if (isDue(await this.#certificates.get(authority.id), this.#parts.clock.now(), this.#parts.refreshPercent)) due.push(authority);
     }
     return due;
   }
 
-  /** @throws PkiError `certificate.not-found` that names the CAs for which no OCSP request can be answered */
+  /** @throws PkiError `certificate.not-found` that names the CAs online for which no OCSP request can be answered */
   async check(): Promise<void> {
     const without: string[] = [];
-    for (const authority of (await this.#parts.ledger.authorities()).filter(signsOcsp)) {
+    const all = await this.#parts.ledger.authorities();
+    for (const authority of all.filter((ca) => isAskedFor(ca, all))) {
       if ((await this.#certificates.get(authority.id)) === undefined) without.push(authority.name);
     }
     if (without.length > 0) {
@@ -73,11 +81,6 @@ export class OcspSigners {
     const newestFirst = await this.#parts.ledger.ocspSigners(caId, this.#parts.clock.now());
     return newestFirst.map(parseCertificate).find((certificate) => equalBytes(certificate.spkiDer, this.#parts.key.spkiDer));
   }
-}
-
-/** A CA that may sign OCSP signer certificates; see `CaState`. */
-function signsOcsp(authority: CertificationAuthority): boolean {
-  return authority.state === 'active' || authority.state === 'retiring';
 }
 
 export function isDue(

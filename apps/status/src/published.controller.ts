@@ -21,8 +21,11 @@ export class PublishedController {
   }
 
   @Get('ca/:file')
-  async certificate(@Param('file') file: string, @Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
-    await this.#send(request, reply, await this.#published.certificate(nameOf(file, '.cer')));
+  async certificates(@Param('file') file: string, @Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    const object = file.endsWith('.p7c')
+      ? await this.#published.certificates(nameOf(file, '.p7c'))
+      : await this.#published.certificate(nameOf(file, '.cer'));
+    await this.#send(request, reply, object);
   }
 
   @Get('crl/:file')

@@ -1,10 +1,12 @@
 import { describe, expect, it, test } from 'vitest';
-import { Secret } from '@fleetroot/core';
-import type { CertificationAuthority, PublishedCrl } from '@fleetroot/authority';
+import { caName, Secret, toHex } from '@fleetroot/core';
+import type { CeremonyCertificate, CertificationAuthority, PublishedCrl } from '@fleetroot/authority';
+import { decodeCertsOnly, decodePem, parseCertificate, parseRequest, verifyPossession } from '@fleetroot/x509';
+import { certify, named, p256 } from '../../../test/support/software-ca.ts';
 import { cacheHeaders, etagOf, freshUntil, isUnchanged } from '../src/caching.ts';
-import { enrolmentHmac } from '../src/enrolment.ts';
+import { Enrolment, enrolmentHmac } from '../src/enrolment.ts';
 import { Memo } from '../src/memo.ts';
-import { isDue } from '../src/ocsp-signers.ts';
+import { isDue, OcspSigners } from '../src/ocsp-signers.ts';
 import { Published, type PublishedLedger } from '../src/published.ts';
 
 const at = (seconds: number): Date => new Date(Date.UTC(2026, 10, 22) + seconds * 1000);
@@ -79,21 +81,30 @@ it('proves a request by HMAC-SHA-256 over CA and CSR', () => {
   expect(enrolmentHmac(new Secret('secret'), 'ecu-issuing', 'TUlJ')).toBe('43835baa4c587a16aea3fc14387b859119dceb2b293f06310918a791ecde7e5f');
 });
 
+const ca = (id: number, name: string, more: Partial<CertificationAuthority> = {}): CertificationAuthority => ({
+  id, name: caName(name), state: 'active', parentId: undefined, certificate: Uint8Array.of(id), keyId: Uint8Array.of(id), signatureAlgorithm: undefined,
+  labels: {}, successorId: undefined, switchAt: undefined, revocation: undefined, notBefore: at(-100), notAfter: at(1_000_000), ...more,
+});
+const revocation = { revokedAt: at(-1), reason: 2 };
+
 describe('published objects', () => {
-  const ca = (id: number, name: string, state = 'active'): CertificationAuthority =>
-    ({ id, name, state, certificate: Uint8Array.of(id), notBefore: at(-100) }) as unknown as CertificationAuthority;
   const crl = (caId: number, nextUpdate: Date): PublishedCrl => ({ caId, number: 1n, thisUpdate: at(-10), nextUpdate, der: Uint8Array.of(0x30, caId) });
-  function published(crls: readonly PublishedCrl[]): Published {
+  const fleet = [ca(1, 'root'), ca(2, 'issuing', { parentId: 1 }), ca(3, 'gone', { state: 'retired' })];
+  function published(crls: readonly PublishedCrl[], authorities = fleet, made: readonly CeremonyCertificate[] = []): Published {
     const ledger: PublishedLedger = {
-      authorities: async () => [ca(1, 'root'), ca(2, 'issuing'), ca(3, 'gone', 'retired')],
+      authorities: async () => authorities,
       latestCrl: async (caId) => crls.find((one) => one.caId === caId),
       truststore: async (name) => ({ truststore: name, version: 1, caIds: [1, 2], sha256: new Uint8Array(32), pem: 'PEM', createdAt: at(-5) }),
+      ceremonyCertificates: async (caId) => made.filter(({ subjectId }) => subjectId === caId),
     };
     return new Published(ledger, { now: () => at(0) });
   }
+  const offline = (nextUpdate: Date | undefined) => published(
+    [crl(2, at(60)), ...(nextUpdate === undefined ? [] : [crl(1, nextUpdate)])], [ca(1, 'root', { keyId: undefined }), ca(2, 'issuing', { parentId: 1 })]);
 
   test.each<[string, (from: Published) => Promise<unknown>, string]>([
     ['a CA that is not', (from) => from.certificate('nobody'), 'ca.not-found'],
+    ['the certificates of a CA that is not', (from) => from.certificates('nobody'), 'ca.not-found'],
     ['the CRL of a CA that is not', (from) => from.crl('nobody'), 'ca.not-found'],
     ['a CRL that is not there yet', (from) => from.crl('issuing'), 'crl.not-found'],
     ['a bundle that lacks a CRL', (from) => from.truststoreCrls('fleet'), 'truststore.incomplete'],
@@ -114,4 +125,82 @@ describe('published objects', () => {
     expect(bundle.freshness.maxAge).toBe(20);
     await from.checkCrls();
   });
+
+  test.each<[string, Date | undefined]>([['has none', undefined], ['has an expired one', at(-1)]])('say that the CRL of an offline CA is to be imported where it %s, and are ready without it', async (_, nextUpdate) => {
+    const from = offline(nextUpdate);
+    await expect(from.truststoreCrls('fleet')).rejects.toMatchObject({ code: 'truststore.incomplete', message: expect.stringMatching(/^root has no current CRL: its key is not online: .*import/) });
+    await from.checkCrls();
+  });
+  it('bundle an imported CRL like one of ours', async () => {
+    expect(Buffer.from((await offline(at(60)).truststoreCrls('fleet')).octets).toString().match(/BEGIN X509 CRL/g)).toHaveLength(2);
+  });
+  test.each<[string, Partial<CertificationAuthority>, Partial<CertificationAuthority>, number]>([
+    ['one that is revoked', {}, { state: 'compromised', revocation }, 1],
+    ['one that is retired', {}, { state: 'retired' }, 1],
+    ['one below a CA that is revoked', { state: 'retired', revocation }, {}, 0],
+  ])('leave out of a bundle the CRL of %s', async (_, ofRoot, ofIssuing, expected) => {
+    const from = published([crl(1, at(60))], [ca(1, 'root', ofRoot), ca(2, 'issuing', { parentId: 1, ...ofIssuing })]);
+    const text = Buffer.from((await from.truststoreCrls('fleet')).octets).toString();
+    expect(text.match(/BEGIN X509 CRL/g) ?? []).toHaveLength(expected);
+  });
+  it('are ready without the CRL of a CA that does not issue yet', () => published([], [ca(1, 'next', { state: 'prepared' })]).checkCrls());
+
+  describe('certificates of a CA', () => {
+    const key = p256();
+    const old = certify({ subject: named('Issuing'), key });
+    const renewed = certify({ subject: named('Issuing'), key, notAfter: new Date('2032-01-01T00:00:00Z') });
+    const cross = certify({ subject: named('Issuing'), key, issuer: certify({ subject: named('Other root') }) });
+    const made = (kind: CeremonyCertificate['kind'], { certificate }: { certificate: Uint8Array }): CeremonyCertificate =>
+      ({ kind, subjectId: 2, issuerId: 1, serial: parseCertificate(certificate).serial, certificate, notBefore: at(0), notAfter: at(1) });
+    const from = (certificate: Uint8Array) => published([], [ca(2, 'issuing', { certificate })], [made('ca', renewed), made('ca', old), made('cross', cross)]);
+    it('are the newest alone, whose tag changes with it and which no cache keeps for long', async () => {
+      const [before, after] = [await from(old.certificate).certificate('issuing'), await from(renewed.certificate).certificate('issuing')];
+      expect(after.octets).toEqual(renewed.certificate);
+      expect(after.freshness.etag).not.toBe(before.freshness.etag);
+      expect(after.freshness.maxAge).toBeLessThanOrEqual(3600);
+      expect(isUnchanged({ 'if-modified-since': at(1).toUTCString() }, after.freshness), 'made before it was asked for last').toBe(false);
+    });
+    it('are all of them in a certs-only message, each once', async () => {
+      const { octets, mediaType } = await from(renewed.certificate).certificates('issuing');
+      expect(mediaType).toBe('application/pkcs7-mime; smime-type=certs-only');
+      const within = decodeCertsOnly(octets).certificates.map(toHex);
+      expect(within.toSorted()).toEqual([old, renewed, cross].map(({ certificate }) => toHex(certificate)).toSorted());
+    });
+  });
+});
+
+describe('the OCSP signer certificates of our key', () => {
+  const key = certify({ subject: named('OCSP') });
+  const cas = [
+    ca(1, 'offline', { keyId: undefined }), ca(2, 'active'), ca(3, 'prepared', { state: 'prepared' }), ca(4, 'retiring', { state: 'retiring' }),
+    ca(5, 'retired', { state: 'retired' }), ca(6, 'compromised', { state: 'compromised', revocation }), ca(7, 'below', { parentId: 6 }),
+  ];
+  const from = (certified: readonly number[]): OcspSigners => new OcspSigners({
+    ledger: { authorities: async () => cas, ocspSigners: async (caId) => certified.includes(caId) ? [certify({ subject: named('OCSP'), notBefore: at(-10), notAfter: at(1000) }).certificate, ours] : [] },
+    key: { keyId: key.keyId, spkiDer: key.spkiDer, signer: { sign: async () => [] } }, clock: { now: () => at(0) }, refreshPercent: 50,
+  });
+  const ours = key.certificate;
+  it('are asked for of every CA in use: those online before they issue, those offline for a ceremony', async () => {
+    expect((await from([]).due()).map(({ name }) => name)).toEqual(['offline', 'active', 'prepared', 'retiring']);
+    expect((await from([2, 4]).due()).map(({ name }) => name)).toEqual(['offline', 'prepared']);
+  });
+  it('keep the app from being ready where a CA that issues or has issued here lacks one, and only then', async () => {
+    await expect(from([4, 5]).check()).rejects.toMatchObject({ message: expect.stringContaining('of active:') });
+    await from([2, 4]).check();
+  });
+  it('serve on where the CA is revoked or retired', async () => {
+    expect((await from([5, 6]).signerFor(6))?.certificate).toEqual(ours);
+    expect(await from([5]).signerFor(6)).toBeUndefined();
+  });
+});
+
+it('hands the request for the key out as PEM, whatever is due', async () => {
+  const key = certify({ subject: named('OCSP') });
+  const enrolment = new Enrolment(
+    { due: async () => [] }, { keyId: key.keyId, spkiDer: key.spkiDer, signer: { sign: async (_id: Uint8Array, _algorithm: string, messages: readonly Uint8Array[]) => messages.map(key.sign) } as never }, new Secret('secret'));
+  const [block] = decodePem(await enrolment.pem(), 'request.malformed');
+  expect(block?.label).toBe('CERTIFICATE REQUEST');
+  const request = parseRequest(block?.der ?? new Uint8Array(0));
+  expect(toHex(request.spkiDer)).toBe(toHex(key.spkiDer));
+  verifyPossession(request);
 });

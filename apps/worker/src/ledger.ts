@@ -1,14 +1,16 @@
 import type { AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, IssuanceLedger, ProfileLedger } from '@fleetroot/authority';
 import type { Outbox } from '@fleetroot/queue';
+import type { TruststoreLedger } from '@fleetroot/trust';
 
 /** What the worker needs of the store. */
 export interface Ledger {
-  readonly authorities: Pick<AuthorityLedger, 'all'>;
+  readonly authorities: Pick<AuthorityLedger, 'all' | 'switchOver' | 'lastDependant' | 'change'>;
   readonly profiles: Pick<ProfileLedger, 'ensure'>;
   readonly batches: Pick<BatchLedger, 'submitOne' | 'silent' | 'discard'>;
   readonly issuance: Pick<IssuanceLedger, 'stale'>;
   readonly certificates: Pick<CertificateLedger, 'markRenewalDue'>;
   readonly crls: Pick<CrlLedger, 'latest'>;
+  readonly truststores: TruststoreLedger;
   readonly principals: { all(): Promise<readonly { readonly id: number; readonly name: string }[]> };
   readonly outbox: Outbox;
   readonly leases: Leases;

@@ -8,13 +8,17 @@ import { Leadership } from './leadership.ts';
 import type { Ledger } from './ledger.ts';
 import type { Task } from './task.ts';
 import { crlsTask } from './tasks/crls.ts';
+import { crlWatchTask } from './tasks/crl-watch.ts';
 import { heartbeatTask } from './tasks/heartbeat.ts';
 import { ocspSignersTask } from './tasks/ocsp-signers.ts';
 import { relayOutboxTask } from './tasks/relay-outbox.ts';
 import { renewalTask } from './tasks/renewal.ts';
+import { retireTask } from './tasks/retire.ts';
 import { fetchSignerRequests } from './tasks/signer-requests.ts';
 import { silentBatchesTask } from './tasks/silent-batches.ts';
 import { staleChunksTask } from './tasks/stale-chunks.ts';
+import { switchOverTask } from './tasks/switch-over.ts';
+import { truststoresTask } from './tasks/truststores.ts';
 import { workerModule } from './worker.module.ts';
 
 export interface WorkerOptions {
@@ -63,18 +67,23 @@ function tasksOf(options: WorkerOptions, producer: JobProducer, instance: string
   const everyMs = Math.max(1, options.scheduleSeconds) * 1000;
   const profile = options.profiles.get('ocsp-signer');
   if (profile === undefined) throw new PkiError('profile.invalid', 'the folder of profiles has no profile ocsp-signer: without it no certificate can be revoked by OCSP');
+  const hierarchy = { authorities: store.authorities, crls: store.crls, clock, logger, everyMs };
   return [
     heartbeatTask(store.heartbeats, instance),
     relayOutboxTask(store.outbox, producer, logger),
     staleChunksTask(store.issuance, producer, options.staleAfterMs, everyMs, logger),
     silentBatchesTask(store.batches, everyMs, logger),
-    crlsTask({ authorities: store.authorities, crls: store.crls, producer, clock, logger, refreshPercent: options.crlRefreshPercent, everyMs }),
+    crlsTask({ ...hierarchy, producer, refreshPercent: options.crlRefreshPercent }),
     ocspSignersTask({
       fetch: () => fetchSignerRequests(options.statusInternalUrl, options.enrolmentSecret,
         (ca) => logger.error({ ca }, 'an OCSP signer request without the right HMAC was refused')),
       authorities: store.authorities, profiles: store.profiles, batches: store.batches, principals: store.principals,
       profile, clock, logger, everyMs,
     }),
+    crlWatchTask(hierarchy),
+    switchOverTask(hierarchy),
+    retireTask(hierarchy),
+    truststoresTask({ ...hierarchy, truststores: store.truststores }),
     renewalTask(store.certificates, options.renewalWindowDays, everyMs, clock, logger),
   ];
 }

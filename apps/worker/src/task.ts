@@ -10,3 +10,20 @@ export interface Task {
    */
   run(signal: AbortSignal): Promise<void>;
 }
+
+/**
+ * Does the work for each in turn until `signal` aborts. One that fails keeps no other; the first failure is thrown in the
+ * end.
+ */
+export async function oneByOne<T>(items: readonly T[], signal: AbortSignal, work: (item: T) => Promise<void>): Promise<void> {
+  let failure: { readonly error: unknown } | undefined;
+  for (const item of items) {
+    if (signal.aborted) return;
+    try {
+      await work(item);
+    } catch (error) {
+      failure ??= { error };
+    }
+  }
+  if (failure !== undefined) throw failure.error;
+}

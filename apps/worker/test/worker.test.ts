@@ -17,6 +17,7 @@ const at = (seconds: number): Date => new Date(Date.UTC(2026, 10, 22) + seconds 
 const lines: string[] = [];
 const logger = createLogger({ role: 'worker', level: 'debug', destination: { write: (line: string) => void lines.push(line) } });
 const never = new AbortController().signal;
+const keyId = Uint8Array.of(1);
 
 test.each([
   ['missing', undefined, true],
@@ -32,7 +33,10 @@ describe('CRLs', () => {
     const jobs: NewJob[] = [];
     const published = new Map<number, { thisUpdate: Date; nextUpdate: Date }>();
     const task = crlsTask({
-      authorities: { all: async () => [{ id: 1, name: 'a', state: 'active' }, { id: 2, name: 'b', state: 'retiring' }, { id: 3, name: 'c', state: 'retired' }, { id: 4, name: 'd', state: 'prepared' }] as never },
+      authorities: { all: async () => [
+        { id: 1, name: 'a', state: 'active', keyId }, { id: 2, name: 'b', state: 'prepared', keyId }, { id: 3, name: 'c', state: 'retired', keyId },
+        { id: 4, name: 'd', state: 'active' }, { id: 5, name: 'e', state: 'compromised', keyId },
+      ] as never },
       crls: { latest: async (caId) => published.get(caId) as never },
       producer: { addMany: async (added) => void jobs.push(...added) },
       clock: { now: () => at(now) }, logger, refreshPercent: 50, everyMs: 1,
@@ -61,7 +65,7 @@ describe('an OCSP signer request', () => {
     expect(readSignerRequests(JSON.stringify(body), secret, (ca) => void refused.push(ca))).toEqual([{ ca: 'a', csr: 'TQ==' }]);
     expect(refused).toEqual(['b', 'a', 'a', 'a', 'a']);
   });
-  test.each(['', 'null', '{}', '[1]', '[{"ca":"a"}]', '[{"ca":1,"csr":"","hmac":""}]', JSON.stringify(Array.from({ length: 101 }, () => ({ ca: '', csr: '', hmac: '' })))])(
+  test.each(['', 'null', '{}', '[1]', '[{"ca":"a"}]', '[{"ca":1,"csr":"","hmac":""}]', JSON.stringify(Array.from({ length: 1001 }, () => ({ ca: '', csr: '', hmac: '' })))])(
     'list %# of the wrong form is refused', (body) => {
       expect(() => readSignerRequests(body, secret, () => undefined)).toThrow(expect.objectContaining({ code: 'http.body-invalid' }));
     });

@@ -10,7 +10,7 @@ const hash = Buffer.from(tokenSha256(token) ?? []).toString('hex');
 
 const ledgerOf = (fields: Partial<Principal>): PrincipalLedger => ({
   byTokenSha256: async (asked) => (Buffer.from(asked).toString('hex') === hash
-    ? { id: 1, name: 'line-1', roles: ['line'], createdAt: before, expiresAt: undefined, disabledAt: undefined, ...fields } : undefined),
+    ? { id: 1, name: 'line-1', roles: ['line'], authorities: [], createdAt: before, expiresAt: undefined, disabledAt: undefined, ...fields } : undefined),
   all: async () => [],
   put: async () => { throw new Error('not asked for'); },
 });

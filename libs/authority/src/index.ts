@@ -1,5 +1,6 @@
 export type {
-  AuthorityLedger, CaState, CertificationAuthority, ProfileLedger, ProfileVersionRecord,
+  AuthorityLedger, CaRevocation, CaState, CeremonyCertificate, CeremonyCertificateKind, CertificationAuthority, NewAuthority,
+  NewCaRevocation, ProfileLedger, ProfileVersionRecord,
 } from './ports/authorities.ts';
 export type {
   BatchLedger, BatchProgress, BatchState, Begun, FailedItem, ItemResult, NewBatch, RequestItem,
@@ -11,7 +12,15 @@ export {
   type RevokedEntry, type StatusLedger,
 } from './ports/status.ts';
 export { revokedAgain, strengthOf, strongerReason } from './revocation/reason.ts';
-export type { CaSigner } from './ports/ca-signer.ts';
+export { type CaSigner, type SigningPurpose, signingPurposes } from './ports/ca-signer.ts';
+export { type CaAct, may, requireStep, signatureAlgorithmOf, signsStatus } from './hierarchy/state.ts';
+export { ancestry, generations, issuingGeneration, isTrusted, lineRevocation, withTrust } from './hierarchy/lineage.ts';
+export { chainConstraints, type ChainConstraints, chainFault } from './hierarchy/chain.ts';
+export { type GivenAuthority, importAuthority, importCertificate, type Imported, type ImportOptions } from './hierarchy/import.ts';
+export { type CeremonyImportOptions, importCeremony } from './hierarchy/ceremony-import.ts';
+export { type CrlImportLedgers, type CrlImportOptions, importCrl, type ImportedCrl } from './hierarchy/crl-import.ts';
+export { successionFault } from './hierarchy/succession.ts';
+export { takeStep } from './hierarchy/step.ts';
 export type { Profile, ProfileKind, Requester, Requirement } from './profile/profile.ts';
 export { parseProfile, readProfileFolder } from './profile/file.ts';
 export type { ProfileSurroundings } from './profile/surroundings.ts';
@@ -26,7 +35,18 @@ export { type CompiledProfile, compileProfile, type PreparedCertificate, type Pr
 export { dnsName } from './profile/dns-name.ts';
 export { Issuance, type IssuanceObserver, type IssuanceParts } from './issuance/issuance.ts';
 export { publishCrl, type CrlPublication } from './crl/publish.ts';
-export { type CeremonyParts, type HeldAuthority, heldAuthorities, holdCeremony } from './ceremony/ceremony.ts';
-export { type CeremonyPlan, parseCeremonyPlan, type PlannedAuthority } from './ceremony/plan.ts';
-export { type CeremonyKeyAlgorithm, ceremonyKeyAlgorithms, type CeremonyToken } from './ceremony/token.ts';
-export { importAuthorities } from './ceremony/import.ts';
+export { type CeremonyParts, holdCeremony } from './ceremony/ceremony.ts';
+export { prepareCeremony, type PreparedCeremony, type PrepareParts } from './ceremony/prepare.ts';
+export { type CeremonyObject, type CeremonyObjectKind } from './ceremony/object.ts';
+export { type HeldAuthority, type HeldCertificate, type HeldCrl, type HeldObjects, heldObjects, type HeldRequest } from './ceremony/held.ts';
+export type { CeremonyPlan, PlannedAuthority } from './ceremony/plan.ts';
+export { parseCeremonyPlan, type PlanSurroundings } from './ceremony/plan-file.ts';
+export { type CeremonyKeyAlgorithm, ceremonyKeyAlgorithms, type CeremonyToken, type CeremonyTokenKey } from './ceremony/token.ts';
+export {
+  type Approval, approvalAlgorithm, type ApprovalCount, approvalRequest, approvalStatement, countApprovals, describeApprovals,
+  type Officer, parseApproval, parseApprovalRequest, requireApprovals, type ToApprove, verifyApproval,
+} from './ceremony/approval.ts';
+export { publicKeyPem, type SignedTranscript, signTranscript, type TranscriptFacts, transcriptKinds, verifyTranscript } from './ceremony/transcript.ts';
+export {
+  type CeremonyExpectations, type CeremonyRecords, ceremonyRecords, type VerifiedCeremonies, verifyCeremonies,
+} from './ceremony/transcript-folder.ts';

@@ -50,6 +50,10 @@ class MemoryCrls implements CrlLedger {
     return true;
   }
 
+  async adopt(): Promise<boolean> {
+    throw new Error('not here');
+  }
+
   async latest(): Promise<PublishedCrl | undefined> {
     return this.published.at(-1);
   }
@@ -156,7 +160,21 @@ describe('a CRL', () => {
     expect(crl.number).toBeGreaterThan(before.number);
   });
 
-  test.each<[CaState, boolean]>([['active', true], ['retiring', true], ['prepared', false], ['retired', false], ['compromised', false]])(
+  it('of a CA whose key is elsewhere is not signed here', async () => {
+    await expect(publishCrl(publication(t0, { authority: { ...ca.authority, keyId: undefined } }))).rejects.toMatchObject({ code: 'ca.not-active', message: expect.stringContaining('imported') });
+    expect(crls.reserved).toEqual([]);
+  });
+
+  it('reserves no number while the HSM is away, and counts as what it is in the load control', async () => {
+    const away = new PkiError('hsm.unavailable');
+    await expect(publishCrl(publication(t0, { signer: { ...ca.signer, ready: async () => { throw away; } } }))).rejects.toBe(away);
+    expect(crls.reserved).toEqual([]);
+    const purposes: string[] = [];
+    await publishCrl(publication(t0, { signer: { ...ca.signer, sign: (of, tbs, purpose) => { purposes.push(purpose); return ca.signer.sign(of, tbs, purpose); } } }));
+    expect(purposes).toEqual(['crl']);
+  });
+
+  test.each<[CaState, boolean]>([['active', true], ['retiring', true], ['prepared', true], ['retired', false], ['compromised', false]])(
     'of a CA that is %s is signed: %s', async (state, signed) => {
       const published = publishCrl(publication(t0, { authority: { ...ca.authority, state } }));
       if (signed) await published;

@@ -1,17 +1,10 @@
-import { fileURLToPath } from 'node:url';
-import type { AuditEvent } from '@fleetroot/audit';
 import { type ErrorCode, PkiError, toHex, utf8 } from '@fleetroot/core';
 import { parseCertificate, parseRequest, readBlockedKeys, spkiSha256, verifySignature } from '@fleetroot/x509';
 import { beforeAll, describe, expect, it, test } from 'vitest';
-import {
-  type CaSigner, type ClaimedChunk, type FailedItem, Issuance, type IssuanceLedger, type IssuedItem, type NewIntent,
-  profileDocument, readProfileFolder, type RecordedIntent, type RequestItem,
-} from '../src/index.ts';
-import { caEnd, csr, ecuItem, ledgerKey, testAuthority } from './support/authority.ts';
+import type { Issuance, RequestItem } from '../src/index.ts';
+import { caEnd, csr, ecuItem, ledgerKey } from './support/authority.ts';
+import { ca, issuance, now, Recorder, unexpected } from './support/issuance.ts';
 
-const now = new Date('2026-11-22T10:00:00.500Z');
-const profiles = readProfileFolder(fileURLToPath(new URL('../../../hsm-config/profiles', import.meta.url)), { statusUrl: 'http://status.example' });
-const ca = testAuthority();
 let good: RequestItem[];
 let broken: RequestItem;
 
@@ -21,86 +14,6 @@ beforeAll(async () => {
   forged[forged.length - 1] = (forged[forged.length - 1] ?? 0) ^ 1;
   broken = ecuItem(13, forged);
 });
-
-interface Completed {
-  readonly intentId: bigint | undefined;
-  readonly issued: readonly IssuedItem[];
-  readonly failed: readonly FailedItem[];
-  readonly event: AuditEvent;
-}
-
-/** Writes down who was called in which order. It decides nothing: the real ledger is tested in test/integration. */
-class Recorder implements IssuanceLedger, CaSigner {
-  readonly calls: string[] = [];
-  readonly throws: Partial<Record<'claim' | 'ready' | 'recordIntent' | 'sign' | 'complete' | 'release', unknown>> = {};
-  refused: RecordedIntent['refused'] = [];
-  signatures: (real: readonly Uint8Array[]) => readonly Uint8Array[] = (real) => real;
-  intent: NewIntent | undefined;
-  completed: Completed | undefined;
-  signed: readonly Uint8Array[] = [];
-  readonly requests: readonly RequestItem[];
-
-  constructor(requests: readonly RequestItem[]) {
-    this.requests = requests;
-  }
-
-  #call(name: keyof Recorder['throws']): void {
-    this.calls.push(name);
-    if (this.throws[name] !== undefined) throw this.throws[name];
-  }
-
-  async claim(chunkId: bigint): Promise<ClaimedChunk | undefined> {
-    this.#call('claim');
-    return chunkId === 404n ? undefined : { chunkId, batchId: 'b', fence: 2, caId: 3, profileVersionId: 8, first: 10, items: 5, requests: this.requests };
-  }
-
-  async recordIntent(_chunk: ClaimedChunk, intent: NewIntent): Promise<RecordedIntent> {
-    this.#call('recordIntent');
-    this.intent = intent;
-    return { intentId: 77n, refused: this.refused };
-  }
-
-  async ready(): Promise<void> {
-    this.#call('ready');
-  }
-
-  async sign(authority: Parameters<CaSigner['sign']>[0], tbs: readonly Uint8Array[]): Promise<readonly Uint8Array[]> {
-    this.signed = tbs;
-    this.#call('sign');
-    return this.signatures(await ca.signer.sign(authority, tbs));
-  }
-
-  async complete(_chunk: ClaimedChunk, intentId: bigint | undefined, issued: readonly IssuedItem[], failed: readonly FailedItem[], event: AuditEvent): Promise<void> {
-    this.#call('complete');
-    this.completed = { intentId, issued, failed, event };
-  }
-
-  async release(): Promise<void> {
-    this.#call('release');
-  }
-
-  async stale(): Promise<readonly bigint[]> {
-    return [];
-  }
-}
-
-const unexpected: unknown[] = [];
-function issuance(recorder: Recorder, profile = 'ecu-client', at = now, blockedKeys = readBlockedKeys(undefined)): Issuance {
-  const document = profiles.get(profile);
-  return new Issuance({
-    ledger: recorder, signer: recorder, ledgerKey, clock: { now: () => at }, random: (n) => new Uint8Array(n).fill(9), staleAfterMs: 1000,
-    blockedKeys,
-    authorities: { all: async () => [ca.authority], byName: async () => ca.authority, add: async () => ca.authority },
-    profiles: {
-      ensure: async () => { throw new Error('not here'); },
-      byId: async (id) => {
-        if (document === undefined) throw new PkiError('profile.not-found');
-        return { id, name: profile, document: profileDocument(document) };
-      },
-    },
-    observer: { unexpected: (error) => { unexpected.push(error); } },
-  });
-}
 
 describe('a chunk', () => {
   it('goes from claim to intent to signature to store, in this order (I1)', async () => {
@@ -146,7 +59,7 @@ describe('a chunk', () => {
   it('gives a blocked key no certificate, though it was accepted before it was blocked', async () => {
     const recorder = new Recorder(good);
     const blocked = readBlockedKeys(utf8(toHex(spkiSha256(parseRequest(good[1]?.csr ?? new Uint8Array()).spkiDer))));
-    expect(await issuance(recorder, 'ecu-client', now, blocked).issueChunk(1n)).toBe('done');
+    expect(await issuance(recorder, { blockedKeys: blocked }).issueChunk(1n)).toBe('done');
     expect(recorder.completed?.failed).toEqual([{ ordinal: 11, code: 'key.blocked', detail: expect.stringContaining('compromised') }]);
     expect(recorder.completed?.issued.map(({ ordinal }) => ordinal)).toEqual([10, 12]);
     expect(recorder.signed).toHaveLength(2);
@@ -214,16 +127,79 @@ describe('when something breaks', () => {
   ])('%s: the chunk is given back and the error goes up', async (_what, where, error, calls) => {
     const recorder = new Recorder(good);
     recorder.throws[where] = error;
-    await expect(issuance(recorder).issueChunk(1n)).rejects.toBe(error);
+    await expect(issuance(recorder, { patienceMs: 0 }).issueChunk(1n)).rejects.toBe(error);
     expect(recorder.calls).toEqual(calls);
     expect(recorder.completed).toBeUndefined();
+  });
+
+  const gone = (attempted?: number): PkiError => new PkiError('hsm.unavailable', 'gone', attempted === undefined ? {} : { data: { attempted } });
+  const [ATTEMPT, AGAIN] = [['claim', 'ready', 'recordIntent', 'sign'], ['release', 'ready']];
+
+  test.each<[string, keyof Recorder['throws'], PkiError, string[]]>([
+    ['before the intent', 'ready', gone(0), ['claim', 'ready', ...AGAIN, ...ATTEMPT, 'complete']],
+    ['while it signs', 'sign', gone(1), [...ATTEMPT, ...AGAIN, ...ATTEMPT, 'complete']],
+    ['and does not answer', 'sign', new PkiError('hsm.deadline'), [...ATTEMPT, ...AGAIN, ...ATTEMPT, 'complete']],
+  ])('an HSM that goes away %s is waited for, and the chunk taken again: who called sees no error', async (_what, where, error, calls) => {
+    const recorder = new Recorder(good);
+    recorder.throwsFirst.push({ where, error, times: 1 });
+    expect(await issuance(recorder).issueChunk(1n)).toBe('done');
+    expect(recorder.calls).toEqual(calls);
+    expect(recorder.completed?.issued).toHaveLength(3);
+  });
+
+  it('an HSM that keeps going away is not waited for without end: each attempt burns what it has signed', async () => {
+    const recorder = new Recorder(good);
+    recorder.throws.sign = gone(1);
+    await expect(issuance(recorder).issueChunk(1n)).rejects.toBe(recorder.throws.sign);
+    expect(recorder.calls.filter((call) => call === 'sign')).toHaveLength(5);
+    expect(recorder.calls.at(-1)).toBe('release');
+  });
+
+  it('while we wait for the HSM another issuer may take the chunk', async () => {
+    const recorder = new Recorder(good);
+    recorder.throwsFirst.push({ where: 'sign', error: gone(0), times: 1 });
+    const claim = recorder.claim.bind(recorder);
+    recorder.claim = async (id) => (recorder.calls.includes('release') ? undefined : claim(id));
+    expect(await issuance(recorder).issueChunk(1n)).toBe('held');
+    expect(recorder.completed).toBeUndefined();
+  });
+
+  it('a chunk that could not be given back is not taken again: it is stale before it is anybody\'s', async () => {
+    const recorder = new Recorder(good);
+    recorder.throws.sign = gone(0);
+    recorder.throws.release = new PkiError('store.unavailable');
+    await expect(issuance(recorder).issueChunk(1n)).rejects.toBe(recorder.throws.sign);
+    expect(recorder.calls).toEqual([...ATTEMPT, 'release']);
+  });
+
+  test.each<[string, keyof Recorder['throws'], PkiError, readonly number[]]>([
+    ['was away before the intent', 'ready', gone(0), [10, 11, 12, 13, 14]],
+    ['was never given the intent, whose answer was lost', 'recordIntent', new PkiError('store.unavailable'), [10, 11, 12, 13, 14]],
+    ['was given none of it', 'sign', gone(0), [10, 11, 12, 13, 14]],
+    ['was given two', 'sign', gone(2), [12, 13, 14]],
+    ['may have been given all three', 'sign', gone(), [13, 14]],
+    ['signed all three, which were not stored', 'complete', new PkiError('store.unavailable'), [13, 14]],
+  ])('no serial is burned of what an HSM never saw that %s', async (_what, where, error, untouched) => {
+    const recorder = new Recorder(good);
+    recorder.throws[where] = error;
+    await expect(issuance(recorder, { patienceMs: 0 }).issueChunk(1n)).rejects.toBe(error);
+    expect(recorder.untouched).toEqual([untouched]);
+  });
+
+  it('after a long wait for the HSM the certificates are made for the time when it is over', async () => {
+    const recorder = new Recorder(good);
+    const times = [now, new Date(now.getTime() + 9000)];
+    recorder.ready = async () => { await new Promise((resolve) => setTimeout(resolve, 1100)); };
+    expect(await issuance(recorder, { clock: { now: () => times.shift() ?? new Date(now.getTime() + 9000) } }).issueChunk(1n)).toBe('done');
+    expect(recorder.intent?.signedAt).toEqual(new Date(now.getTime() + 9000));
+    expect(recorder.completed?.issued).toHaveLength(3);
   });
 
   it('the first error counts, also where giving back fails', async () => {
     const recorder = new Recorder(good);
     recorder.throws.sign = new PkiError('hsm.unavailable');
     recorder.throws.release = new PkiError('store.unavailable');
-    await expect(issuance(recorder).issueChunk(1n)).rejects.toBe(recorder.throws.sign);
+    await expect(issuance(recorder, { patienceMs: 0 }).issueChunk(1n)).rejects.toBe(recorder.throws.sign);
   });
 
   test.each(['recordIntent', 'complete'] as const)('a fence that went stale at %s ends the work quietly (I21)', async (where) => {
@@ -251,10 +227,10 @@ describe('when something breaks', () => {
   it('a TBS that changed after its lint is never handed out (I6)', async () => {
     const recorder = new Recorder(good);
     const sign = recorder.sign.bind(recorder);
-    recorder.sign = async (authority, tbs) => {
+    recorder.sign = async (authority, tbs, purpose) => {
       const [first] = tbs;
       if (first !== undefined) first[30] = (first[30] ?? 0) ^ 1;
-      return sign(authority, tbs);
+      return sign(authority, tbs, purpose);
     };
     await expect(issuance(recorder).issueChunk(1n)).rejects.toMatchObject({ code: 'internal' });
     expect(recorder.completed).toBeUndefined();
@@ -274,11 +250,11 @@ describe('when something breaks', () => {
     }, 'ca.not-active', ['claim', 'ready', 'recordIntent', 'complete']],
     ['the profile version is gone', () => {
       const recorder = new Recorder(good);
-      return [recorder, issuance(recorder, 'missing')];
+      return [recorder, issuance(recorder, { profile: 'missing' })];
     }, 'profile.not-found', ['claim', 'complete']],
     ['the CA is over, and the ledger agrees on the time', () => {
       const recorder = new Recorder(good);
-      return [recorder, issuance(recorder, 'ecu-client', new Date(caEnd.getTime() + 1000))];
+      return [recorder, issuance(recorder, { clock: { now: () => new Date(caEnd.getTime() + 1000) } })];
     }, 'ca.not-active', ['claim', 'recordIntent', 'complete']],
   ])('%s: every item fails, nothing is signed', async (_what, make, code, calls) => {
     const [recorder, underTest] = make();
@@ -291,7 +267,7 @@ describe('when something breaks', () => {
   it('a clock that is years ahead fails no item: the ledger refuses the intent, and the chunk waits', async () => {
     const recorder = new Recorder(good);
     recorder.throws.recordIntent = new PkiError('clock.skew');
-    await expect(issuance(recorder, 'ecu-client', new Date('2040-01-01')).issueChunk(1n)).rejects.toMatchObject({ code: 'clock.skew' });
+    await expect(issuance(recorder, { clock: { now: () => new Date('2040-01-01') } }).issueChunk(1n)).rejects.toMatchObject({ code: 'clock.skew' });
     expect(recorder.calls).toEqual(['claim', 'recordIntent', 'release']);
   });
 });

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { type Clock, type ErrorCode, isPkiError, PkiError, toHex } from '@fleetroot/core';
-import { type PathFailure, spkiSha256, type ValidatedPath, validatePath } from '@fleetroot/x509';
+import { type ParsedCertificate, type PathFailure, spkiSha256, type ValidatedPath, validatePath } from '@fleetroot/x509';
 import type { EcuPace } from './ecu-pace.ts';
 import { factoryIdentity } from './factory-identity.ts';
 import type { FactoryIdentity, RefusedConnection, RegistrationLedger, Supplier, SupplierLedger } from './ports.ts';
@@ -11,6 +11,11 @@ export interface FirstConnectionDeps {
   /** `Refusals`, over the ledger. */
   readonly refusals: Pick<RegistrationLedger, 'refuse'>;
   readonly pace: Pick<EcuPace, 'count'>;
+  /**
+   * The name of a CA on record that is revoked or retired and that the path (leaf first) leads through or to; undefined:
+   * none. Absent: no CA of a supplier is on record.
+   */
+  readonly distrusted?: (path: readonly ParsedCertificate[]) => Promise<string | undefined>;
   readonly clock: Clock;
 }
 
@@ -63,6 +68,8 @@ export class FirstConnection {
     }
     const [certificate] = path.chain;
     if (certificate === undefined) throw new PkiError('internal', 'a valid path without a certificate');
+    const distrusted = await this.#deps.distrusted?.(path.chain);
+    if (distrusted !== undefined) throw new PkiError('registration.certificate-revoked', `the CA ${distrusted} in its path is revoked or retired`);
     const named = factoryIdentity(certificate);
     known.ecuSerial = named.ecuSerial;
     const identity: FactoryIdentity = {

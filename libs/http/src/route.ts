@@ -7,6 +7,8 @@ export interface HttpPrincipal {
   readonly id: number;
   readonly name: string;
   readonly roles: readonly string[];
+  /** Names of the CAs that it may have certificates issued by; none, or absent: the installation's issuing CA alone. */
+  readonly authorities?: readonly string[];
 }
 
 /** What a route declares beside itself. A route without `access` keeps the process from starting. */

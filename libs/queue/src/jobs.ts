@@ -17,6 +17,13 @@ export const jobCatalogue = {
     key: (payload: { readonly chunkId: string }): string => `chunk-${payload.chunkId}`,
     whileActive: 'covered',
   },
+  /** A chunk for ECUs in the field, in a queue of its own: in one with the line's, a wave of renewals would take every place. */
+  'renew-chunk': {
+    role: 'issuer',
+    payload: z.object({ chunkId: z.string().regex(/^\d+$/) }).strict(),
+    key: (payload: { readonly chunkId: string }): string => `chunk-${payload.chunkId}`,
+    whileActive: 'covered',
+  },
   'publish-crl': {
     role: 'issuer',
     payload: z.object({ caId: z.number().int().positive() }).strict(),

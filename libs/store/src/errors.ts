@@ -24,13 +24,14 @@ interface Faces {
 
 /**
  * The PkiError for what pg or Prisma threw: `store.unavailable` where the database is away, busy or full, so that the
- * call may be repeated; `store.migration` where a table is missing; else `internal`. The message never holds a value.
+ * call may be repeated; `store.migration` where a table or column is missing; else `internal`. The message never holds a value.
  */
 export function storeError(error: unknown): PkiError {
   if (isPkiError(error)) return error;
   const state = sqlState(error);
-  if (state === '42P01') {
-    return new PkiError('store.migration', 'the database lacks a table: migrate it first (fleetroot migrate)', { cause: error });
+  // 42P01: no such table; 42703: no such column.
+  if (state === '42P01' || state === '42703') {
+    return new PkiError('store.migration', `the database lacks a ${state === '42P01' ? 'table' : 'column'}: migrate it first (fleetroot migrate)`, { cause: error });
   }
   if (isUnavailable(error)) {
     return new PkiError('store.unavailable', `the database is not available${state === undefined ? '' : ` (SQLSTATE ${state})`}`, { cause: error });

@@ -7,14 +7,14 @@ import type { LedgerKey, Secret } from '@fleetroot/core';
 import type { RegistrationLedger, SupplierLedger } from '@fleetroot/fleet';
 import type { TruststoreLedger } from '@fleetroot/trust';
 import { PostgresAuditLog } from './audit-log.ts';
+import { PostgresAuthorityLedger } from './authorities/authority-ledger.ts';
 import { PostgresBatchLedger } from './batches/batch-ledger.ts';
 import { ChunkWatch } from './chunk-watch.ts';
 import { Database } from './database.ts';
-import { PostgresIssuanceLedger } from './issuance/issuance-ledger.ts';
+import { type IssuanceBacklog, PostgresIssuanceLedger } from './issuance/issuance-ledger.ts';
 import { Listener } from './listener.ts';
 import { Outbox } from './outbox.ts';
 import { probeSerialIndex } from './probe.ts';
-import { PrismaAuthorityLedger } from './repositories/authorities.ts';
 import { Heartbeats } from './repositories/heartbeats.ts';
 import { Leases } from './repositories/leases.ts';
 import { PrismaPrincipalLedger } from './repositories/principals.ts';
@@ -39,7 +39,7 @@ export interface Store {
   readonly authorities: AuthorityLedger;
   readonly profiles: ProfileLedger;
   readonly batches: BatchLedger;
-  readonly issuance: IssuanceLedger;
+  readonly issuance: IssuanceLedger & IssuanceBacklog;
   readonly certificates: CertificateLedger;
   readonly revocations: RevocationLedger;
   readonly crls: CrlLedger;
@@ -71,7 +71,7 @@ export async function openStore({ databaseUrl, ledgerKey, pool }: StoreOptions):
   const listener = new Listener(databaseUrl);
   const watch = new ChunkWatch(database, listener);
   return {
-    authorities: new PrismaAuthorityLedger(database),
+    authorities: new PostgresAuthorityLedger(database),
     profiles: new PrismaProfileLedger(database),
     batches: new PostgresBatchLedger(database, ledgerKey, watch),
     issuance: new PostgresIssuanceLedger(database, ledgerKey),

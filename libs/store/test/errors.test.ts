@@ -26,6 +26,7 @@ describe('storeError', () => {
     ['Prisma: not reachable', prismaError('P1001'), 'store.unavailable'],
     ['Prisma: shutting down', prismaError('P2010', '57P01'), 'store.unavailable'],
     ['a table is missing', pgError('42P01'), 'store.migration'],
+    ['a column is missing', pgError('42703'), 'store.migration'],
     ['a check refused the row', pgError('23514'), 'internal'],
     ['no right', pgError('42501'), 'internal'],
     ['anything else', new TypeError('x is undefined'), 'internal'],

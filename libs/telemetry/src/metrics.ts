@@ -12,6 +12,7 @@ export class Metrics {
   /** Of the text that `render` gives. */
   readonly contentType: string;
   readonly #registry = new Registry();
+  readonly #collectors: (() => void | Promise<void>)[] = [];
 
   constructor(role: string) {
     this.contentType = this.#registry.contentType;
@@ -39,8 +40,14 @@ export class Metrics {
     });
   }
 
+  /** `collect` is called at each scrape, before any metric is read: for what sets several at once. */
+  beforeScrape(collect: () => void | Promise<void>): void {
+    this.#collectors.push(collect);
+  }
+
   /** Prometheus' text format. */
-  render(): Promise<string> {
+  async render(): Promise<string> {
+    await Promise.all(this.#collectors.map(async (collect) => collect()));
     return this.#registry.metrics();
   }
 }

@@ -1,4 +1,4 @@
-import { isPkiError } from '@fleetroot/core';
+import { isPkiError, NEVER_AGAIN } from '@fleetroot/core';
 import { createLogger, type Logger } from './logger.ts';
 import { redactText } from './redaction.ts';
 
@@ -9,7 +9,7 @@ export interface Running {
 
 /** The process's hand to the role that runs in it. */
 export interface ProcessControl {
-  /** Ends the process with status 1 after a fault that no retry mends; the role is closed first. */
+  /** Ends the process, as a failed start does, after a fault that no retry mends; the role is closed first. */
   fail(error: unknown): void;
 }
 
@@ -25,8 +25,10 @@ export interface RunOptions {
  * - SIGTERM, SIGINT, or the parent gone: `close()`, then status 0; status 1 where that takes longer than 10 s. The same
  *   signal once more ends the process at once. (Ctrl-C reaches a whole process group and the parent then sends SIGTERM
  *   too: a signal of the other kind is not impatience.)
- * - start fails: one plain line on standard error, `fleetroot ROLE: CODE: message`, status 1;
- * - an exception or rejection that nobody caught: logged, status 1. Its state is unknown, so nothing is closed.
+ * - start fails: one plain line on standard error, `fleetroot ROLE: CODE: message`, status 1, or `NEVER_AGAIN` where the
+ *   HSM refused the PIN;
+ * - an exception or rejection that nobody caught: logged, and the same statuses. The process's state is unknown, so
+ *   nothing is closed.
  */
 export async function runProcess(
   role: string, start: (control: ProcessControl) => Promise<Running>, options: RunOptions = {},
@@ -35,7 +37,7 @@ export async function runProcess(
   const die = (error: unknown, what: string): never => {
     logger.fatal({ err: error }, what);
     process.stderr.write(`${plainLine(role, error)}\n`);
-    process.exit(1);
+    process.exit(statusOf(error));
   };
   process.on('uncaughtException', (error) => die(error, 'uncaught exception'));
   process.on('unhandledRejection', (reason) => die(reason, 'unhandled rejection'));
@@ -59,7 +61,7 @@ export async function runProcess(
       if (ending) return;
       logger.fatal({ err: error }, 'the process ends');
       process.stderr.write(`${plainLine(role, error)}\n`);
-      end(1);
+      end(statusOf(error));
     },
   };
 
@@ -72,13 +74,15 @@ export async function runProcess(
   } catch (error) {
     process.stderr.write(`${plainLine(role, error)}\n`);
     if (!isPkiError(error)) logger.fatal({ err: error }, 'start failed');
-    process.exit(1);
+    process.exit(statusOf(error));
   }
   if (!ending) {
     logger.info('started');
     process.send?.({ ready: true });
   }
 }
+
+const statusOf = (error: unknown): number => (isPkiError(error) && error.code === 'hsm.pin-incorrect' ? NEVER_AGAIN : 1);
 
 /** `fleetroot ROLE: CODE: message`, on one line. */
 export function plainLine(role: string, error: unknown): string {

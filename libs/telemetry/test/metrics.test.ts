@@ -13,3 +13,16 @@ it('renders its own metrics and those of the process, each with the role', async
   expect(text).toContain('nodejs_eventloop_lag_seconds{role="issuer"}');
   expect(text).toContain('process_resident_memory_bytes{role="issuer"}');
 });
+
+it('asks those who set several at once before it reads any', async () => {
+  const metrics = new Metrics('api');
+  const [first, second] = ['first', 'second'].map((name) => metrics.gauge({ name, help: name, labels: ['of'] }));
+  let scrapes = 0;
+  metrics.beforeScrape(async () => {
+    await new Promise(setImmediate);
+    scrapes++;
+    for (const gauge of [first, second]) gauge?.set({ of: 'x' }, scrapes);
+  });
+  expect(await metrics.render()).toMatch(/first\{of="x",role="api"\} 1\n[^]*second\{of="x",role="api"\} 1\n/);
+  expect(await metrics.render()).toContain('second{of="x",role="api"} 2');
+});

@@ -16,8 +16,14 @@ export interface TruststoreLedger {
   names(): Promise<readonly string[]>;
   /** @throws PkiError `truststore.not-found` */
   current(name: string): Promise<TruststoreVersion>;
-  /** A new version where the content differs from the current one, else the current one. */
+  /**
+   * A new version where the content differs from the current one, else the current one.
+   * @param description undefined keeps the one on record
+   * @param basedOn the version that the new content was made from: where the current one is another, somebody was faster;
+   *   then nothing changes, and the current one is returned
+   */
   publish(
-    name: string, description: string, caIds: readonly number[], pem: string, event: (version: number) => AuditEvent,
+    name: string, description: string | undefined, caIds: readonly number[], pem: string,
+    event: (version: number) => AuditEvent, basedOn?: number,
   ): Promise<TruststoreVersion>;
 }

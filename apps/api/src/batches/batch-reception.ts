@@ -14,6 +14,10 @@ export interface Submission {
   readonly principal: { readonly id: number; readonly name: string };
   readonly idempotencyKey: string;
   readonly profile: KnownProfile;
+  /** The CA that the sender asked for, by name; undefined: none. */
+  readonly ca: string | undefined;
+  /** The CA that is to issue. */
+  readonly caId: number;
 }
 
 /** The items of a body, as they come; each step may wait for the ledger. `hash` has seen the body at its end. */
@@ -30,8 +34,6 @@ export interface ReceptionParts {
   readonly relay: OutboxRelay;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Of the CA that issues. */
-  readonly issuingCa: () => Promise<number>;
   readonly blockedKeys: BlockedKeys;
   readonly chunkItems: number;
   readonly maxItems: number;
@@ -75,17 +77,17 @@ export class BatchReception {
     const { batches } = this.#parts;
     const { principal, idempotencyKey, profile } = submission;
     const begun = await batches.begin({
-      principalId: principal.id, idempotencyKey, caId: await this.#parts.issuingCa(), profileVersionId: profile.versionId,
-      priority: BATCH_PRIORITY,
+      principalId: principal.id, idempotencyKey, caId: submission.caId, profileVersionId: profile.versionId,
+      priority: BATCH_PRIORITY, purpose: 'line',
     });
     if (begun.kind === 'known') return { batch: await this.#repeated(begun.batch, submission, items), created: false };
     const { batchId } = begun;
     const intake = new Intake(batches, batchId, profile.profile, this.#parts);
     try {
-      const bodySha256 = await this.#fill(intake, items);
+      const bodySha256 = await this.#fill(intake, items, submission);
       const batch = await batches.accept(batchId, bodySha256, {
         action: 'batch.accepted', actor: `principal:${principal.name}`, at: this.#parts.clock.now(), subject: `batch:${batchId}`,
-        data: { profile: profile.profile.name, items: intake.count },
+        data: { profile: profile.profile.name, items: intake.count, ca: submission.caId },
       });
       this.#parts.relay.kick();
       return { batch, created: true };
@@ -96,8 +98,8 @@ export class BatchReception {
     }
   }
 
-  async #fill(intake: Intake, items: Items): Promise<Uint8Array> {
-    const hash = createHash('sha256');
+  async #fill(intake: Intake, items: Items, submission: Submission): Promise<Uint8Array> {
+    const hash = hashOf(submission);
     for await (const some of items(hash)) {
       for (const item of some) {
         if (intake.full) await intake.write();
@@ -111,11 +113,11 @@ export class BatchReception {
 
   /** The body is read to its end for its hash alone. */
   async #repeated(batch: BatchProgress, submission: Submission, items: Items): Promise<BatchProgress> {
-    const hash = createHash('sha256');
+    const hash = hashOf(submission);
     for await (const some of items(hash)) void some;
     if (batch.bodySha256 === undefined) throw new PkiError('idempotency.in-progress');
     if (batch.profile !== submission.profile.profile.name || !equalBytes(batch.bodySha256, hash.digest())) {
-      throw new PkiError('idempotency.conflict', 'this Idempotency-Key was used with another body or profile: use a new one');
+      throw new PkiError('idempotency.conflict', 'this Idempotency-Key was used with another body, profile or CA: use a new one');
     }
     return batch;
   }
@@ -128,4 +130,10 @@ export class BatchReception {
       this.#parts.logger.warn({ err: error, batch: batchId }, 'a batch that was not accepted could not be discarded');
     }
   }
+}
+
+/** What a key is bound to: the body, and the CA where one was asked for beside it. */
+function hashOf({ ca }: Submission): Hash {
+  const hash = createHash('sha256');
+  return ca === undefined ? hash : hash.update(`ca ${ca}\n`);
 }

@@ -4,6 +4,8 @@ import { PkiError } from '@fleetroot/core';
 import { Caller, type HttpPrincipal, Limits, type Pace, pacedBody, ZodPipe } from '@fleetroot/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import { Authorities } from '../authorities.ts';
+import { caChoice } from '../ca-choice.ts';
 import { idempotencyKey } from '../idempotency-key.ts';
 import type { Ledger } from '../ledger.ts';
 import { NDJSON, ndjsonStream } from '../ndjson.ts';
@@ -13,7 +15,7 @@ import { Roles } from '../roles.ts';
 import { inScope } from '../scope.ts';
 import { BODY_PACE, CLOSING, LEDGER } from '../tokens.ts';
 import { batchBody, batchSchema } from './batch-body.ts';
-import { BatchReception, type Received } from './batch-reception.ts';
+import { BatchReception, type Received, type Submission } from './batch-reception.ts';
 import { progressEvents } from './progress-events.ts';
 import { resultLines } from './result-lines.ts';
 
@@ -29,9 +31,10 @@ const itemSchema = z.strictObject({
   csr: z.string().meta({ description: 'PKCS#10 request, PEM or base64 of the DER' }),
 }).meta({ id: 'Item' });
 
-const submitQuery = z.strictObject({ profile: z.string().max(64).optional() });
+const choices = { profile: z.string().max(64).optional(), ca: caChoice.optional() };
+const submitQuery = z.strictObject(choices);
 /** Its items are checked one by one, as the lines of NDJSON are. */
-const submitBody = z.strictObject({ profile: z.string().max(64).optional(), items: z.array(z.unknown()) });
+const submitBody = z.strictObject({ ...choices, items: z.array(z.unknown()) });
 
 const resultsQuery = z.strictObject({
   from: z.coerce.number().int().min(0).max(2 ** 31 - 1).default(0).meta({ description: 'the first ordinal wanted: to go on after an interruption' }),
@@ -49,16 +52,19 @@ export class BatchesController {
   readonly #ledger: Ledger;
   readonly #reception: BatchReception;
   readonly #profiles: ProfileCatalogue;
+  readonly #authorities: Authorities;
   readonly #closing: AbortSignal;
   readonly #pace: Pace;
 
   constructor(
     @Inject(LEDGER) ledger: Ledger, @Inject(BatchReception) reception: BatchReception,
-    @Inject(ProfileCatalogue) profiles: ProfileCatalogue, @Inject(CLOSING) closing: AbortSignal, @Inject(BODY_PACE) pace: Pace,
+    @Inject(ProfileCatalogue) profiles: ProfileCatalogue, @Inject(Authorities) authorities: Authorities,
+    @Inject(CLOSING) closing: AbortSignal, @Inject(BODY_PACE) pace: Pace,
   ) {
     this.#ledger = ledger;
     this.#reception = reception;
     this.#profiles = profiles;
+    this.#authorities = authorities;
     this.#closing = closing;
     this.#pace = pace;
   }
@@ -72,7 +78,7 @@ export class BatchesController {
     headers: { 'Idempotency-Key': { description: 'A new one for each batch. The same key with the same body finds the same batch.', required: true } },
     body: {
       [NDJSON]: itemSchema,
-      'application/json': z.strictObject({ profile: z.string().optional(), items: z.array(itemSchema) }).meta({ id: 'NewBatch' }),
+      'application/json': z.strictObject({ ...choices, items: z.array(itemSchema) }).meta({ id: 'NewBatch' }),
     },
     responses: {
       202: { description: 'Accepted', content: { 'application/json': batchSchema }, headers: { Location: 'The batch' } },
@@ -84,21 +90,24 @@ export class BatchesController {
     @Query(new ZodPipe(submitQuery, 'http.query-invalid')) query: z.output<typeof submitQuery>,
     @Body() body: unknown, @Req() request: FastifyRequest, @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<z.infer<typeof batchSchema>> {
-    const { batch, created } = await this.#receive(principal, key, query.profile, body, request);
+    const { batch, created } = await this.#receive(principal, key, query, body, request);
     void reply.code(created ? 202 : 200).header('location', `/v1/batches/${batch.id}`);
     return batchBody(batch);
   }
 
-  async #receive(principal: HttpPrincipal, key: string | undefined, inQuery: string | undefined, body: unknown, request: FastifyRequest): Promise<Received> {
-    const submission = (name: string | undefined) => ({
-      principal, idempotencyKey: idempotencyKey(key), profile: this.#profiles.forRequester(profileName(name), principal.roles),
+  async #receive(
+    principal: HttpPrincipal, key: string | undefined, inQuery: z.output<typeof submitQuery>, body: unknown, request: FastifyRequest,
+  ): Promise<Received> {
+    const submission = async ({ profile, ca }: z.output<typeof submitQuery>): Promise<Submission> => ({
+      principal, idempotencyKey: idempotencyKey(key), profile: this.#profiles.forRequester(profileName(profile), principal.roles), ca,
+      caId: (await this.#authorities.chosen(ca, principal.authorities ?? [])).id,
     });
     if (request.rawBody === undefined) {
       if (body === undefined) throw new PkiError('http.media-type', `send the batch as ${NDJSON} or application/json`);
-      return this.#reception.receiveLines(submission(inQuery), pacedBody(body as Readable, this.#pace));
+      return this.#reception.receiveLines(await submission(inQuery), pacedBody(body as Readable, this.#pace));
     }
-    const { profile, items } = new ZodPipe(submitBody).transform(body);
-    return this.#reception.receiveItems(submission(profile ?? inQuery), items, request.rawBody);
+    const { items, profile = inQuery.profile, ca = inQuery.ca } = new ZodPipe(submitBody).transform(body);
+    return this.#reception.receiveItems(await submission({ profile, ca }), items, request.rawBody);
   }
 
   @Get(':id') @Roles('line', 'admin', 'auditor')

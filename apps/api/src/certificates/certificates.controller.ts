@@ -8,6 +8,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { Authorities } from '../authorities.ts';
 import { checkedItem, type SentItem } from '../batches/item.ts';
+import { caChoice } from '../ca-choice.ts';
 import { idempotencyKey } from '../idempotency-key.ts';
 import { instant } from '../instant.ts';
 import type { Ledger } from '../ledger.ts';
@@ -28,6 +29,7 @@ const DER = 'application/pkix-cert';
 
 const issueBody = z.strictObject({
   profile: z.string().max(64),
+  ca: caChoice.optional(),
   ecuSerial: z.string().max(200).optional(),
   vin: z.string().max(200).optional(),
   partNumber: z.string().max(200).optional(),
@@ -109,17 +111,18 @@ export class CertificatesController {
     @Body(new ZodPipe(issueBody)) body: z.output<typeof issueBody>, @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<z.infer<typeof issuedSchema>> {
-    const { profile: name, ...sent } = body;
+    const { profile: name, ca, ...sent } = body;
     const profile = this.#profiles.forRequester(name, principal.roles);
+    const { id: caId } = await this.#authorities.chosen(ca, principal.authorities ?? []);
     const item = checkedItem(sent as SentItem, 0, profile.profile);
     const { batchId, certificate } = await this.#issuance.issue({
-      principalId: principal.id, actor: `principal:${principal.name}`, profile, item, request: readRequest(item.csr),
+      principalId: principal.id, actor: `principal:${principal.name}`, profile, caId, purpose: 'line', item, request: readRequest(item.csr),
       idempotencyKey: key === undefined ? undefined : idempotencyKey(key),
       bodySha256: createHash('sha256').update(request.rawBody ?? '').digest(),
     });
     const serial = serialOf(certificate);
     void reply.header('location', `/v1/certificates/${serial}`);
-    return { serial, certificate: encodePem('CERTIFICATE', certificate), chain: await this.#authorities.chain(), batch: batchId };
+    return { serial, certificate: encodePem('CERTIFICATE', certificate), chain: await this.#authorities.chainAbove(certificate), batch: batchId };
   }
 
   @Get()

@@ -1,4 +1,4 @@
-import type { BatchLedger, BatchProgress, RequestItem } from '@fleetroot/authority';
+import type { BatchLedger, BatchProgress, RequestItem, SigningPurpose } from '@fleetroot/authority';
 import { type Clock, equalBytes, isPkiError, PkiError } from '@fleetroot/core';
 import { type BlockedKeys, type CertificationRequest, refuseBlockedKey, spkiSha256, verifyPossession } from '@fleetroot/x509';
 import type { OutboxRelay } from '../outbox-relay.ts';
@@ -9,6 +9,9 @@ export interface SingleRequest {
   /** As the audit names it: `principal:NAME`, `ecu:SERIAL`. */
   readonly actor: string;
   readonly profile: KnownProfile;
+  /** The CA that is to issue. */
+  readonly caId: number;
+  readonly purpose: SigningPurpose;
   readonly item: RequestItem;
   readonly request: CertificationRequest;
   readonly idempotencyKey: string | undefined;
@@ -26,7 +29,6 @@ export interface OnRequestParts {
   readonly batches: BatchLedger;
   readonly relay: OutboxRelay;
   readonly clock: Clock;
-  readonly issuingCa: () => Promise<number>;
   readonly blockedKeys: BlockedKeys;
   readonly timeoutMs: number;
   /** Aborts when the process closes: nobody is kept waiting then. */
@@ -51,19 +53,19 @@ export class IssuanceOnRequest {
    *   `idempotency.conflict`
    */
   async issue(single: SingleRequest): Promise<IssuedCertificate> {
-    const { batches, relay, clock, issuingCa, blockedKeys, timeoutMs, closing } = this.#parts;
+    const { batches, relay, clock, blockedKeys, timeoutMs, closing } = this.#parts;
     refuseBlockedKey(spkiSha256(single.request.spkiDer), blockedKeys);
     verifyPossession(single.request);
     const { profile } = single.profile;
     const submitted = await batches.submitOne(
       {
-        principalId: single.principalId, idempotencyKey: single.idempotencyKey, caId: await issuingCa(),
-        profileVersionId: single.profile.versionId, priority: PRIORITY,
+        principalId: single.principalId, idempotencyKey: single.idempotencyKey, caId: single.caId,
+        profileVersionId: single.profile.versionId, priority: PRIORITY, purpose: single.purpose,
       },
       single.item, single.bodySha256,
       (batchId) => ({
         action: 'batch.accepted', actor: single.actor, at: clock.now(), subject: `batch:${batchId}`,
-        data: { profile: profile.name, items: 1, ecu: single.item.ecuSerial ?? null },
+        data: { profile: profile.name, items: 1, ca: single.caId, ecu: single.item.ecuSerial ?? null },
       }),
     );
     if (submitted.kind === 'known') {

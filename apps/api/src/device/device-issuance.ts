@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { CertificationAuthority, SigningPurpose } from '@fleetroot/authority';
 import { readRequest } from '@fleetroot/x509';
 import { type SentItem, checkedItem } from '../batches/item.ts';
 import { IssuanceOnRequest, type IssuedCertificate } from '../certificates/issuance-on-request.ts';
@@ -16,10 +17,13 @@ export class DeviceIssuance {
   }
 
   /** @throws PkiError as `checkedItem` and `IssuanceOnRequest.issue` */
-  issue(facts: Omit<SentItem, 'csr'> & { readonly ecuSerial: string }, csr: string, profile: KnownProfile): Promise<IssuedCertificate> {
+  issue(
+    facts: Omit<SentItem, 'csr'> & { readonly ecuSerial: string }, csr: string, profile: KnownProfile, by: Pick<CertificationAuthority, 'id'>,
+    purpose: SigningPurpose,
+  ): Promise<IssuedCertificate> {
     const item = checkedItem({ ...facts, csr }, 0, profile.profile);
     return this.#issuance.issue({
-      principalId: this.#principal.id, actor: `ecu:${facts.ecuSerial}`, profile, item, request: readRequest(item.csr),
+      principalId: this.#principal.id, actor: `ecu:${facts.ecuSerial}`, profile, caId: by.id, purpose, item, request: readRequest(item.csr),
       idempotencyKey: undefined, bodySha256: createHash('sha256').update(item.csr).digest(),
     });
   }

@@ -73,7 +73,7 @@ export class DeviceController {
     const { ecuSerial, partNumber } = identity;
     if (body?.csr === undefined) return { outcome, ecuSerial, partNumber };
     const profile = this.#profiles.forRequester(OPERATIONAL_PROFILE, ['system']);
-    const { certificate } = await this.#issuance.issue({ ecuSerial, partNumber }, body.csr, profile);
+    const { certificate } = await this.#issuance.issue({ ecuSerial, partNumber }, body.csr, profile, await this.#authorities.issuing(), 'line');
     return { outcome, ecuSerial, partNumber, ...(await this.#certificateBody(certificate)) };
   }
 
@@ -96,7 +96,7 @@ export class DeviceController {
   async renew(
     @Req() request: FastifyRequest, @Body(new ZodPipe(renewalBody)) body: z.output<typeof renewalBody>,
   ): Promise<z.infer<typeof renewedSchema>> {
-    const { profile, ecuSerial, partNumber, vin } = await this.#operational.recognise(peerChain(request.raw.socket as TLSSocket));
+    const { ca, profile, ecuSerial, partNumber, vin } = await this.#operational.recognise(peerChain(request.raw.socket as TLSSocket));
     this.#pace.count(ecuSerial ?? '', this.#clock.now());
     const { certificate } = await this.#issuance.issue(
       {
@@ -104,11 +104,13 @@ export class DeviceController {
       },
       // Whoever was allowed that profile in the first place decided for its renewals too.
       body.csr, this.#profiles.get(profile),
+      // Of the same CA, or the generation that issues in its place by now.
+      await this.#authorities.issuingFor(ca), 'renewal',
     );
     return this.#certificateBody(certificate);
   }
 
   async #certificateBody(certificate: Uint8Array): Promise<z.infer<typeof renewedSchema>> {
-    return { serial: serialOf(certificate), certificate: encodePem('CERTIFICATE', certificate), chain: await this.#authorities.chain() };
+    return { serial: serialOf(certificate), certificate: encodePem('CERTIFICATE', certificate), chain: await this.#authorities.chainAbove(certificate) };
   }
 }

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { CertificateLedger, CertificateRecord, CertificationAuthority } from '@fleetroot/authority';
+import { type CertificateLedger, type CertificateRecord, type CertificationAuthority, isTrusted } from '@fleetroot/authority';
 import { type Clock, equalBytes, isPkiError, PkiError, serialFromBytes } from '@fleetroot/core';
 import type { RegistrationLedger } from '@fleetroot/fleet';
 import { parseCertificate, validatePath } from '@fleetroot/x509';
@@ -61,20 +61,35 @@ export class OperationalCertificates {
   }
 }
 
-/** Our CA that issued the certificate, where that is valid now. A CA that is compromised or retired vouches for nobody. */
+/** Our CA that issued the certificate, where that is valid now. One that is revoked or retired, or below such a one, vouches for nobody. */
 function issuerOf(leaf: Uint8Array, authorities: readonly CertificationAuthority[], time: Date): CertificationAuthority {
-  const trusted = authorities.filter(({ state }) => state === 'active' || state === 'retiring');
+  const trusted = authorities.filter((ca) => isTrusted(ca, authorities));
   try {
-    // Each CA of ours is an anchor of its own: the ledger knows them, so no path above them needs to be walked.
-    const path = validatePath({ leaf, intermediates: [], anchors: trusted.map(({ certificate }) => certificate), time, purpose: 'clientAuth' });
-    const issuer = trusted[path.anchor];
-    if (issuer === undefined) throw new PkiError('internal', 'a valid path without an anchor');
-    return issuer;
+    return issuerAmong(trusted, leaf, time);
   } catch (cause) {
     if (!isPkiError(cause) || cause.code === 'internal') throw cause;
     const reason = cause.data['reason'];
-    if (reason === 'no-anchor') throw new PkiError('registration.not-registered', 'the certificate is none of ours', { cause });
+    if (reason === 'no-anchor') throw refusal(leaf, authorities.filter((ca) => !trusted.includes(ca)), time, cause);
     const code = reason === 'expired' || reason === 'not-yet-valid' ? 'registration.certificate-expired' : 'registration.path-invalid';
     throw new PkiError(code, cause.message, { cause, data: cause.data });
+  }
+}
+
+/** @throws PkiError as `validatePath` */
+function issuerAmong(cas: readonly CertificationAuthority[], leaf: Uint8Array, time: Date): CertificationAuthority {
+  // Each CA of ours is an anchor of its own: the ledger knows them, so no path above them needs to be walked.
+  const path = validatePath({ leaf, intermediates: [], anchors: cas.map(({ certificate }) => certificate), time, purpose: 'clientAuth' });
+  const issuer = cas[path.anchor];
+  if (issuer === undefined) throw new PkiError('internal', 'a valid path without an anchor');
+  return issuer;
+}
+
+/** Why a certificate is refused that no trusted CA of ours issued. */
+function refusal(leaf: Uint8Array, untrusted: readonly CertificationAuthority[], time: Date, cause: PkiError): PkiError {
+  try {
+    const { name } = issuerAmong(untrusted, leaf, time);
+    return new PkiError('registration.certificate-revoked', `the CA ${name}, which issued it, or one above is revoked or retired`, { cause });
+  } catch {
+    return new PkiError('registration.not-registered', 'the certificate is none of ours', { cause });
   }
 }

@@ -21,7 +21,7 @@ export interface TlsIdentityParts {
   /** DNS name that ECUs connect to. */
   readonly host: string;
   readonly issuance: Pick<IssuanceOnRequest, 'issue'>;
-  readonly authorities: Pick<Authorities, 'issuing' | 'chain'>;
+  readonly authorities: Pick<Authorities, 'issuing' | 'chainAbove'>;
   readonly profiles: ProfileCatalogue;
   readonly principal: SystemPrincipal;
   readonly clock: Clock;
@@ -60,10 +60,11 @@ export class TlsIdentityKeeper {
     const profile = profiles.forRequester(PROFILE, ['system']);
     const item = checkedItem({ csr: Buffer.from(csr).toString('base64') }, 0, profile.profile);
     const { certificate } = await issuance.issue({
-      principalId: principal.id, actor: `system:${principal.name}`, profile, item, request: readRequest(item.csr),
+      principalId: principal.id, actor: `system:${principal.name}`, profile, caId: (await authorities.issuing()).id,
+      purpose: 'administration', item, request: readRequest(item.csr),
       idempotencyKey: undefined, bodySha256: createHash('sha256').update(csr).digest(),
     });
-    const chain = await authorities.chain();
+    const chain = await authorities.chainAbove(certificate);
     return {
       key: privateKey.export({ type: 'pkcs8', format: 'pem' }),
       cert: [encodePem('CERTIFICATE', certificate), ...chain.slice(0, -1)].join(''),

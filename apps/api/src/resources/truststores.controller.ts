@@ -1,6 +1,8 @@
-import { Controller, Get, Headers, Inject, Param, Res } from '@nestjs/common';
+import { Body, Controller, Get, Headers, Inject, Param, Put, Res } from '@nestjs/common';
+import { isTrusted, withTrust } from '@fleetroot/authority';
 import { type Clock, PkiError, toHex } from '@fleetroot/core';
-import { crlBundle, entityTag, matchesEntityTag, type TruststoreVersion } from '@fleetroot/trust';
+import { Caller, type HttpPrincipal, ZodPipe } from '@fleetroot/http';
+import { crlBundle, entityTag, matchesEntityTag, publishTruststore, type TruststoreVersion } from '@fleetroot/trust';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { Authorities } from '../authorities.ts';
@@ -17,6 +19,11 @@ const truststoreSchema = z.object({
   name: z.string(), version: z.int().positive(), cas: z.array(z.string()).meta({ description: 'names' }),
   sha256: z.string().meta({ description: 'of the PEM' }), createdAt: z.iso.datetime(),
 }).meta({ id: 'Truststore' });
+
+const contentBody = z.strictObject({
+  description: z.string().min(1).max(200),
+  cas: z.array(z.string().max(64)).min(1).max(1000).meta({ description: 'names' }),
+}).meta({ id: 'NewTruststore' });
 
 @Controller('v1/truststores')
 @Roles('gateway', 'admin', 'security', 'auditor')
@@ -54,6 +61,31 @@ export class TruststoresController {
   })
   async certificates(@Param('name') name: string, @Headers('if-none-match') known: string | undefined, @Res() reply: FastifyReply): Promise<void> {
     sendTagged(reply, (await this.#current(name)).pem, known);
+  }
+
+  @Put(':name') @Roles('admin')
+  @Operation({
+    tag: 'Truststores', summary: 'Makes a truststore, or says anew which CAs are in it',
+    description: 'The generations after a CA come in with it. A CA that is revoked or retired later leaves by itself.',
+    body: { 'application/json': contentBody },
+    responses: { 200: { description: 'The truststore; a new version where its content has changed', content: { 'application/json': truststoreSchema } } },
+  })
+  async compose(
+    @Caller() principal: HttpPrincipal, @Param('name') name: string, @Body(new ZodPipe(contentBody)) { description, cas }: z.output<typeof contentBody>,
+  ): Promise<z.infer<typeof truststoreSchema>> {
+    if (!NAME.test(name)) throw new PkiError('http.body-invalid', 'a truststore is called by 1 to 64 lower-case letters, digits and "-"');
+    const all = await this.#authorities.all();
+    const members = cas.map((wanted) => {
+      const ca = all.find((one) => one.name === wanted);
+      if (ca === undefined) throw new PkiError('ca.not-found', `no CA is called ${JSON.stringify(wanted)}`, { data: { field: 'cas' } });
+      if (!isTrusted(ca, all)) throw new PkiError('ca.state-refused', `the CA ${ca.name}, or one above it, is revoked or retired: nobody is to trust it`);
+      return ca;
+    });
+    const { version } = await publishTruststore(
+      this.#ledger.truststores, { name, description, memberIds: members.map(({ id }) => id) }, withTrust(all),
+      { actor: `principal:${principal.name}`, at: this.#clock.now() },
+    );
+    return truststoreBody(version, new Map(all.map((ca) => [ca.id, ca.name])));
   }
 
   @Get(':name/crls')

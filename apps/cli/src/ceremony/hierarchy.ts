@@ -2,20 +2,26 @@ import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { type Clock, PkiError, type Secret, systemRandom } from '@fleetroot/core';
-import { type HeldAuthority, holdCeremony, parseCeremonyPlan } from '@fleetroot/authority';
+import { type HeldObjects, holdCeremony, parseCeremonyPlan, type PrepareParts, readAuthorityProfiles } from '@fleetroot/authority';
 import { startTokenProcess } from '@fleetroot/hsm';
+import { checkout } from '../checkout.ts';
 
-export interface HierarchyOptions {
-  /** The YAML file of the ceremony. */
-  readonly planFile: string;
-  /** The ceremony's files go to `ceremony/` in it. The caller holds the folder's lock. */
-  readonly dataDir: string;
+export interface TokenOptions {
   /** Path of the PKCS#11 library. */
   readonly module: string;
   readonly tokenLabel: string;
   readonly pin: Secret;
   /** SOFTHSM2_CONF of the process that opens the token; without it, that of this process. */
   readonly softhsmConf?: string;
+}
+
+export interface CeremonyOptions extends TokenOptions {
+  /** The YAML file of the ceremony. */
+  readonly planFile: string;
+  /** The folder of ceremonies. The caller holds its lock. */
+  readonly folder: string;
+  /** Folder of the profiles that the plan may name. */
+  readonly profiles: string;
   /** Base of the URLs in the certificates of subordinate CAs. */
   readonly statusUrl: string;
   readonly clock: Clock;
@@ -23,23 +29,43 @@ export interface HierarchyOptions {
 
 export const ceremonyFolder = (dataDir: string): string => join(dataDir, 'ceremony');
 
+export const profilesOfCheckout: string = join(checkout, 'hsm-config/profiles');
+
 /**
- * Holds the ceremony of a plan, or finds it held: every CA of the plan, parents first, as `importAuthorities` takes
- * them. PKCS#11 is spoken in a process of its own. Needs no database.
- * @throws PkiError `ceremony.invalid`, `certificate.lint`, `hsm.*`
+ * Opens the token for one ceremony. PKCS#11 is spoken in a process of its own, which ends with `work`. Needs no database.
+ * @throws PkiError `ceremony.invalid`, `profile.invalid`, `hsm.*`
  */
-export async function ensureDevelopmentHierarchy(options: HierarchyOptions): Promise<readonly HeldAuthority[]> {
-  const plan = parseCeremonyPlan(readPlan(options.planFile), options.planFile);
-  const { softhsmConf, module, tokenLabel, pin, statusUrl, clock } = options;
+export async function withCeremony<T>(options: CeremonyOptions, work: (parts: PrepareParts) => Promise<T>): Promise<T> {
+  const { folder, statusUrl, clock, planFile, softhsmConf, module, tokenLabel, pin } = options;
+  const plan = parseCeremonyPlan(readPlan(planFile), planFile, {
+    profiles: readAuthorityProfiles(options.profiles, { statusUrl }), readFile: (path) => new Uint8Array(readNamed(path)),
+  });
   const admin = await startTokenProcess({ softhsmConf });
   try {
     const token = await admin.open({ module, tokenLabel, pin });
-    return await holdCeremony({
-      plan, folder: ceremonyFolder(options.dataDir), token, statusUrl, by: userInfo().username, clock, random: systemRandom,
-    });
+    return await work({ plan, folder, token, statusUrl, clock, random: systemRandom });
   } finally {
     await admin.close();
   }
+}
+
+/**
+ * Holds the ceremony of a plan that asks for no approvals, or finds it held: the CAs of the plan with their renewed
+ * certificates, as `importCeremony` takes them. What else the folder holds comes on record by `fleetroot ca import`.
+ * @throws PkiError `ceremony.invalid`, `certificate.lint`, `hsm.*`
+ */
+export async function ensureDevelopmentHierarchy(
+  { dataDir, ...options }: Omit<CeremonyOptions, 'folder' | 'profiles'> & { readonly dataDir: string },
+): Promise<HeldObjects> {
+  const ceremony = { ...options, folder: ceremonyFolder(dataDir), profiles: profilesOfCheckout };
+  return withCeremony(ceremony, async (parts) => {
+    const { authorities, certificates } = await holdCeremony({ ...parts, by: userInfo().username });
+    const names = new Set<string | undefined>(parts.plan.authorities.map(({ name }) => name));
+    return {
+      authorities: authorities.filter(({ name }) => names.has(name)),
+      certificates: certificates.filter(({ kind, subject }) => kind === 'ca' && names.has(subject)), requests: [], crls: [],
+    };
+  });
 }
 
 function readPlan(path: string): string {
@@ -47,5 +73,14 @@ function readPlan(path: string): string {
     return readFileSync(path, 'utf8');
   } catch (cause) {
     throw new PkiError('ceremony.invalid', `${path} cannot be read: ${(cause as NodeJS.ErrnoException).code ?? 'error'}`, { cause });
+  }
+}
+
+/** A file that the plan names. */
+function readNamed(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    throw new Error((cause as NodeJS.ErrnoException).code ?? 'error', { cause });
   }
 }

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { isPrincipalName, newToken, type Role, roles, tokenSha256 } from '@fleetroot/access';
-import { PkiError, systemClock, systemRandom } from '@fleetroot/core';
+import { caName, PkiError, systemClock, systemRandom } from '@fleetroot/core';
 import { Command, Option } from 'commander';
 import { dataDirAt } from '../data-dir/layout.ts';
 import { writeSecret } from '../data-dir/secret-file.ts';
@@ -10,6 +10,7 @@ import { type LedgerFlags, ledgerOf, withLedgerFlags } from '../ledger-flags.ts'
 interface CreateFlags extends LedgerFlags {
   readonly name: string;
   readonly role: Role[];
+  readonly ca?: string[];
   readonly days?: string;
   readonly file?: string;
   readonly show: boolean;
@@ -24,6 +25,7 @@ export function tokenCommand(): Command {
     .description('give a principal a new token; an older one of the same name ends')
     .requiredOption('--name <name>', 'of the principal')
     .addOption(new Option('--role <role...>', 'what it may do').choices(grantable).makeOptionMandatory())
+    .option('--ca <name...>', 'CAs, in any generation, that it may have certificates issued by (default: as it is; of a new one the installation\'s issuing CA)')
     .option('--days <n>', 'until the token expires (default: never)')
     .option('--file <file>', 'where the token is written (default: secrets/NAME.token in the data folder)', (text) => resolve(text))
     .option('--show', 'print the token as well', false)
@@ -42,9 +44,10 @@ export function tokenCommand(): Command {
     .action(async (flags: LedgerFlags & { json: boolean }) => {
       const principals = await withLedger(ledgerOf(flags), (store) => store.principals.all());
       if (flags.json) console.log(JSON.stringify(principals));
-      else for (const { name, roles: granted, expiresAt, disabledAt } of principals) {
+      else for (const { name, roles: granted, authorities, expiresAt, disabledAt } of principals) {
         const until = disabledAt !== undefined ? 'disabled' : expiresAt === undefined ? '' : `until ${expiresAt.toISOString()}`;
-        console.log(`${name.padEnd(24)} ${granted.join(', ').padEnd(24)} ${until}`.trimEnd());
+        const by = authorities.length === 0 ? '' : `issued by ${authorities.join(', ')}`;
+        console.log([name.padEnd(24), granted.join(', ').padEnd(24), until, by].filter((part) => part !== '').join(' ').trimEnd());
       }
     });
   return new Command('token').description('principals of the REST API and their tokens').addCommand(create).addCommand(list);
@@ -64,12 +67,14 @@ async function createToken(flags: CreateFlags): Promise<{ name: string; file: st
   await withLedger(ledgerOf(flags), async (store) => {
     const known = (await store.principals.all()).find((principal) => principal.name === name);
     if (known?.roles.includes('system') === true) throw new PkiError('config.invalid', `${name} belongs to the product itself`);
+    const authorities = flags.ca === undefined ? undefined : [...new Set(flags.ca)];
+    for (const ca of authorities ?? []) await store.authorities.byName(caName(ca));
     // The file first: a token that is valid and that nobody has would be worse than one that nobody may use.
     writeSecret(file, token);
     await store.principals.put(name, granted, hash, expiresAt, {
       action: 'principal.created', actor: 'system:cli', at, subject: `principal:${name}`,
-      data: { roles: granted, expiresAt: expiresAt?.toISOString() ?? null },
-    });
+      data: { roles: granted, expiresAt: expiresAt?.toISOString() ?? null, authorities: authorities ?? known?.authorities ?? [] },
+    }, authorities);
   });
   return { name, file, ...(show ? { token } : {}) };
 }

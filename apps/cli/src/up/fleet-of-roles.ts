@@ -22,7 +22,7 @@ export class FleetOfRoles {
         entry: join(checkout, 'apps', role, 'dist/main.js'),
         environment: environmentFor(role, settings, token === undefined ? undefined : dir.softhsmConf(token)),
         log: join(dir.logs, `${name}.log`),
-      }, { onNotice });
+      }, { onNotice, onRefused: () => this.#refused(role) });
     };
     this.#processes = [
       ...Array.from({ length: issuers }, (_, i) => process('issuer', `issuer-${i + 1}`)),
@@ -30,9 +30,14 @@ export class FleetOfRoles {
     ];
   }
 
-  /** Resolves when every one has said that it is ready; rejects with the first that cannot start. */
+  /**
+   * Resolves when every one has said that it is ready; rejects with the first that cannot start. Of those that share a
+   * token one goes ahead: a wrong PIN is tried once, and not once by each.
+   */
   async start(): Promise<void> {
-    await Promise.all(this.#processes.map((process) => process.start()));
+    const [first, ...others] = this.#of('issuer');
+    const issuers = first?.start().then(() => Promise.all(others.map((process) => process.start())));
+    await Promise.all([issuers, ...this.#processes.filter(({ spec }) => spec.role !== 'issuer').map((process) => process.start())]);
   }
 
   /** Stops role after role; those that take too long are killed. */
@@ -40,11 +45,20 @@ export class FleetOfRoles {
     const until = performance.now() + STOP_WITHIN_MS;
     for (const role of stopOrder) {
       const left = Math.max(until - performance.now(), STOP_AT_LEAST_MS);
-      await Promise.all(this.#processes.filter(({ spec }) => spec.role === role).map((process) => process.stop(left)));
+      await Promise.all(this.#of(role).map((process) => process.stop(left)));
     }
   }
 
   kill(): void {
     for (const process of this.#processes) process.kill();
+  }
+
+  #of(role: RoleName): readonly RoleProcess[] {
+    return this.#processes.filter(({ spec }) => spec.role === role);
+  }
+
+  /** The others have the same PIN: those that run are logged in and go on. */
+  #refused(role: RoleName): void {
+    for (const process of this.#of(role)) process.startNoMore();
   }
 }

@@ -60,7 +60,7 @@ export async function prepare(
     return embeddedDatabase(dir, { onNotice: (line) => console.say(`  ${line}`), onLost });
   });
   await stage('Migrations', () => migrateDatabase(database));
-  const authorities = await stage('Tokens and CAs', async () => {
+  const held = await stage('Tokens and CAs', async () => {
     const { ca } = await ensureTokens({ dataDir: dir.path, module });
     const planFile = join(checkout, 'hsm-config/ceremony-dev.yaml');
     return ensureDevelopmentHierarchy({ ...ca, planFile, dataDir: dir.path, module, statusUrl: options.statusUrl, clock: systemClock });
@@ -68,7 +68,7 @@ export async function prepare(
   await stage('Ledger', async () => {
     const store = await openStore({ databaseUrl: databaseUrl(database), ledgerKey, pool: 2 });
     try {
-      await recordBeginnings(store, dir, authorities);
+      await recordBeginnings(store, dir, held);
     } finally {
       await store.close();
     }

@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { closeSync, fstatSync, openSync, readSync, renameSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { NEVER_AGAIN, PkiError } from '@fleetroot/core';
 import { checkout } from '../checkout.ts';
 import type { RoleName } from './environment.ts';
 
@@ -17,6 +18,8 @@ export interface RoleSpec {
 export interface RoleProcessOptions {
   /** Things worth a line to the operator. */
   readonly onNotice: (line: string) => void;
+  /** The process ended with `NEVER_AGAIN`: no other with the same PIN is to be started either. */
+  readonly onRefused?: () => void;
   /** First delay before a restart, in milliseconds; it doubles up to thirty times that. */
   readonly backoffMs?: number;
 }
@@ -28,7 +31,8 @@ const START_ATTEMPTS = 3;
 const LOG_LIMIT = 64 * 1024 * 1024;
 
 /**
- * One role, kept running: a process that dies is started again, after a delay that grows while it keeps dying. It has
+ * One role, kept running: a process that dies is started again, after a delay that grows while it keeps dying; but for one
+ * that ends with `NEVER_AGAIN`, as an HSM has refused its PIN: each further try would help to lock the token. It has
  * a session of its own, so that Ctrl-C reaches it only through `stop`, in its turn; when this process is gone its IPC
  * channel closes, and it ends by itself.
  */
@@ -36,6 +40,8 @@ export class RoleProcess {
   readonly spec: RoleSpec;
   readonly #options: RoleProcessOptions;
   readonly #stopping = new AbortController();
+  /** Aborted: no further process. */
+  readonly #last = new AbortController();
   #child: ChildProcess | undefined;
   #deaths = 0;
   #startedAt = 0;
@@ -76,6 +82,11 @@ export class RoleProcess {
     this.#child?.kill('SIGKILL');
   }
 
+  /** What runs goes on; once it has ended, nothing is started in its place. */
+  startNoMore(): void {
+    this.#last.abort();
+  }
+
   #launch(): void {
     const { entry, environment, log } = this.spec;
     const file = openLog(log);
@@ -94,7 +105,22 @@ export class RoleProcess {
       this.#ready.resolve();
     });
     child.once('error', (error) => void this.#died(child, error.message, from));
-    child.once('exit', (status, signal) => void this.#died(child, signal ?? `status ${status}`, from));
+    child.once('exit', (status, signal) => {
+      if (status === NEVER_AGAIN) this.#refused(child, from);
+      else void this.#died(child, signal ?? `status ${status}`, from);
+    });
+  }
+
+  #refused(child: ChildProcess, from: number): void {
+    if (this.#stopping.signal.aborted || this.#child !== child) return;
+    this.#child = undefined;
+    this.startNoMore();
+    const { name, log } = this.spec;
+    const why = lastWords(log, from) ?? 'its PIN was refused';
+    const advice = 'It is not started again: each further try helps to lock the token. Put the right PIN into its file, and start fleetroot up anew';
+    this.#ready.reject(new PkiError('hsm.pin-incorrect', `${name} does not start: ${why}. ${advice} (log: ${log})`));
+    if (this.#wasReady) this.#options.onNotice(`${name} ended: ${why}. ${advice}`);
+    this.#options.onRefused?.();
   }
 
   /** `from`: where this child's part of the log begins. */
@@ -105,6 +131,11 @@ export class RoleProcess {
     this.#deaths += 1;
     const { name, log } = this.spec;
     const why = lastWords(log, from);
+    if (this.#last.signal.aborted) {
+      this.#options.onNotice(`${name} ended (${how})${why === undefined ? '' : `: ${why}`}; it is not started again, since the PIN that it has was refused`);
+      this.#ready.reject(new PkiError('hsm.pin-incorrect', `${name} is not started: the PIN that it has was refused`));
+      return;
+    }
     if (!this.#wasReady && this.#deaths >= START_ATTEMPTS) {
       this.#ready.reject(new Error(`${name} does not start: ${why ?? how} (log: ${log})`));
       return;
@@ -113,7 +144,7 @@ export class RoleProcess {
     const delay = Math.min(first * 2 ** (this.#deaths - 1), first * 30);
     this.#options.onNotice(`${name} ended (${how})${why === undefined ? '' : `: ${why}`}; it is started again in ${delay / 1000} s`);
     try {
-      await sleep(delay, undefined, { signal: this.#stopping.signal });
+      await sleep(delay, undefined, { signal: AbortSignal.any([this.#stopping.signal, this.#last.signal]) });
     } catch {
       return;
     }

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isPkiError, NEVER_AGAIN } from '@fleetroot/core';
 import { version } from '../checkout.ts';
 import { type Console, lineConsole } from '../console.ts';
 import { checkRoom, plainFailure } from '../data-dir/disk.ts';
@@ -27,7 +28,7 @@ export async function up(options: UpOptions): Promise<number> {
   } catch (error) {
     if (wish.signal.aborted) return 0;
     process.stderr.write(`fleetroot: ${plainFailure(error, state.dir?.path ?? options.dataDir)}\n`);
-    return 1;
+    return isPkiError(error) && error.code === 'hsm.pin-incorrect' ? NEVER_AGAIN : 1;
   } finally {
     await stop(parts, console);
     state.release?.();

@@ -1,4 +1,4 @@
-import type { AuthorityLedger, CrlLedger, PublishedCrl } from '@fleetroot/authority';
+import { type AuthorityLedger, type CrlLedger, type PublishedCrl, signsStatus } from '@fleetroot/authority';
 import type { Clock } from '@fleetroot/core';
 import type { JobProducer } from '@fleetroot/queue';
 import type { Logger } from '@fleetroot/telemetry';
@@ -26,7 +26,7 @@ export function isCrlDue(latest: Pick<PublishedCrl, 'thisUpdate' | 'nextUpdate'>
 }
 
 /**
- * Has a CRL of each CA published before the one before ends. It looks at what is published, not at jobs (I14): a job
+ * Has a CRL of each CA whose key is online, from the day it is made, published before the one before ends. It looks at what is published, not at jobs (I14): a job
  * that was lost or failed is asked for again as long as the object is old.
  */
 export function crlsTask(parts: CrlParts): Task {
@@ -34,9 +34,8 @@ export function crlsTask(parts: CrlParts): Task {
   return {
     name: 'crls', everyMs: parts.everyMs, runsOn: 'leader',
     async run(signal) {
-      for (const { id, name, state } of await parts.authorities.all()) {
+      for (const { id, name } of (await parts.authorities.all()).filter(signsStatus)) {
         if (signal.aborted) return;
-        if (state !== 'active' && state !== 'retiring') continue;
         const now = parts.clock.now();
         if (!isCrlDue(await parts.crls.latest(id), now, parts.refreshPercent)) {
           askedAt.delete(id);

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import {
-  type AuthorityLedger, type BatchLedger, type BatchProgress, type CertificationAuthority, checkRequestAgainstProfile, type Profile,
-  profileDocument, type ProfileLedger,
+  type AuthorityLedger, type BatchLedger, type BatchProgress, type CertificationAuthority, checkRequestAgainstProfile, isTrusted, type Profile,
+  profileDocument, type ProfileLedger, signsStatus,
 } from '@fleetroot/authority';
 import { type Clock, fromBase64, PkiError, toHex } from '@fleetroot/core';
 import type { Logger } from '@fleetroot/telemetry';
@@ -48,6 +48,8 @@ export function ocspSignersTask(parts: OcspSignerParts): Task {
         const authority = authorities.find(({ name }) => name === request.ca);
         try {
           if (authority === undefined) throw new PkiError('ca.not-found', `the status app asks for a certificate of ${request.ca}, which is no CA here`);
+          // A CA whose key is elsewhere signs it in a ceremony, or not at all; one that was revoked since, never.
+          if (!signsStatus(authority) || !isTrusted(authority, authorities)) continue;
           await submit(parts, request, authority, principalId, profileVersionId);
         } catch (error) {
           parts.logger.error({ err: error, ca: request.ca }, 'an OCSP signer request was not submitted');
@@ -72,7 +74,7 @@ async function submit(
     const submitted = await parts.batches.submitOne(
       {
         principalId, idempotencyKey: idempotencyKey(authority.name, spkiSha256(request.spkiDer), now, attempt),
-        caId: authority.id, profileVersionId, priority: PRIORITY,
+        caId: authority.id, profileVersionId, priority: PRIORITY, purpose: 'ocsp',
       },
       item, bodySha256,
       (batchId) => ({

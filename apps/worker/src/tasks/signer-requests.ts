@@ -10,8 +10,8 @@ export interface SignerRequest {
 }
 
 const TIMEOUT_MS = 5000;
-const MAX_OCTETS = 262_144;
-const MAX_REQUESTS = 100;
+const MAX_OCTETS = 1_048_576;
+const MAX_REQUESTS = 1000;
 
 /**
  * The requests that the status app hands out, those with a right HMAC only: whatever else says that it is the status app

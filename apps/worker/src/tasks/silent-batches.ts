@@ -1,6 +1,6 @@
 import type { BatchLedger } from '@fleetroot/authority';
 import type { Logger } from '@fleetroot/telemetry';
-import type { Task } from '../task.ts';
+import { oneByOne, type Task } from '../task.ts';
 
 /** Longer than any sender that still sends may be silent, in milliseconds. */
 const SILENT_MS = 3_600_000;
@@ -15,17 +15,10 @@ export function silentBatchesTask(batches: Pick<BatchLedger, 'silent' | 'discard
   return {
     name: 'silent-batches', everyMs, runsOn: 'leader',
     async run(signal) {
-      let failure: { readonly error: unknown } | undefined;
-      for (const batch of await batches.silent(SILENT_MS, LIMIT)) {
-        if (signal.aborted) return;
-        try {
-          await batches.discard(batch);
-          logger.info({ batch }, 'a batch whose sender is gone was discarded');
-        } catch (error) {
-          failure ??= { error };
-        }
-      }
-      if (failure !== undefined) throw failure.error;
+      await oneByOne(await batches.silent(SILENT_MS, LIMIT), signal, async (batch) => {
+        await batches.discard(batch);
+        logger.info({ batch }, 'a batch whose sender is gone was discarded');
+      });
     },
   };
 }

@@ -1,213 +1,103 @@
-import { createHash } from 'node:crypto';
-import { type CaName, caName, type Clock, equalBytes, PkiError, type RandomBytes, toHex } from '@fleetroot/core';
-import {
-  assembleCertificate, type ParsedCertificate, parseCertificate, type SignatureAlgorithm, verifySignature,
-} from '@fleetroot/x509';
-import { buildAuthority, type CeremonyIssuer } from './certificate.ts';
-import { CeremonyFolder, type HeldRecord, type IntentRecord, type TranscriptRecord } from './folder.ts';
-import type { CeremonyPlan, PlannedAuthority } from './plan.ts';
+import { PkiError, toBase64, toHex } from '@fleetroot/core';
+import { encodePem, spkiSha256 } from '@fleetroot/x509';
+import { type Approval, requireApprovals } from './approval.ts';
+import { octets, sha256Of } from './digest.ts';
+import { type HeldObjects, heldObjects } from './held.ts';
+import { assemble, type CeremonyObject, fileOf, isSigned } from './object.ts';
+import { prepare, type Preparation, type PreparedCeremony, type PrepareParts } from './prepare.ts';
+import type { CeremonyRecord } from './record.ts';
 import type { CeremonyToken } from './token.ts';
+import { publicKeyPem, signTranscript, type TranscriptFacts, verifyTranscript } from './transcript.ts';
 
-/** A CA from a ceremony: what the ledger needs of it, with its parent by name. */
-export interface HeldAuthority {
-  readonly name: CaName;
-  readonly parent: CaName | undefined;
-  /** DER. */
-  readonly certificate: Uint8Array;
-  /** CKA_ID of its key. */
-  readonly keyId: Uint8Array;
-  readonly notBefore: Date;
-  readonly notAfter: Date;
-}
-
-export interface CeremonyParts {
-  readonly plan: CeremonyPlan;
-  /** The folder of ceremonies; made where it does not exist. One ceremony at a time. */
-  readonly folder: string;
-  readonly token: CeremonyToken;
-  /** Base of the URLs in the certificates of subordinate CAs. */
-  readonly statusUrl: string;
-  /** Who holds it, for the transcript. */
+export interface CeremonyParts extends PrepareParts {
+  /** Who holds it, for the transcript; does not approve it. */
   readonly by: string;
-  readonly clock: Clock;
-  readonly random: RandomBytes;
+  /** The approvals that are there for the dry run; may wait for them. Absent: there are none. */
+  readonly approvals?: (prepared: PreparedCeremony) => Promise<readonly Approval[]>;
 }
 
 /**
- * Holds a ceremony: makes a key and a certificate for each CA of the plan that is not on record, parents first. CAs on
- * record are left as they are; where all are, nothing is changed.
+ * Holds a ceremony: prepares it, requires its approvals, signs each object that is not on record, once, verifies each
+ * signature, and puts all of it on record with a transcript. What is on record is left as it is; where all is, nothing
+ * is changed.
  *
- * Crash-safe: what a CA will be made with (CKA_ID, serial number, notBefore) is on disk before its key exists. The next
- * run goes on with a key that it finds under that CKA_ID, and builds the same TBSCertificate from it. Where the plan or
- * the URLs have changed meanwhile, the intent is dropped: a new CKA_ID and serial number are drawn, and the key of the
- * first attempt stays in the token, unused. A CA counts once ceremony.json names it.
+ * Crash-safe: what fixes each object is on disk before its key exists, and each file before the next is signed. The next
+ * run comes to the same octets, needs the same approvals, and signs only what has no file yet. An object counts once
+ * ceremony.json names it, which is replaced last.
  *
- * @returns every CA of the plan, in its order
- * @throws PkiError `ceremony.invalid` where a CA on record was made from another plan; `certificate.lint`; `hsm.*`
+ * @returns everything on record in the folder
+ * @throws PkiError as `prepareCeremony`; `ceremony.not-approved`; `hsm.signature-invalid`
  */
-export async function holdCeremony(parts: CeremonyParts): Promise<readonly HeldAuthority[]> {
-  const { plan, clock } = parts;
-  const folder = new CeremonyFolder(parts.folder);
-  const known = readHeld(folder, parts.folder);
-  const missing = plan.authorities.filter((planned) => !isOnRecord(planned, known));
-  if (missing.length > 0) {
-    const began = clock.now();
-    const work = new Work(parts, folder, known);
-    for (const planned of missing) await work.make(planned);
-    const transcript: TranscriptRecord = {
-      title: plan.title, by: parts.by, began: began.toISOString(), ended: clock.now().toISOString(),
-      planSha256: plan.sha256, token: { label: parts.token.facts.label, serial: parts.token.facts.serial },
-      authorities: work.told,
-    };
-    folder.finish([...known.values()].map(({ record }) => record), work.made, transcript);
-  }
-  return plan.authorities.map(({ name }) => {
-    const authority = known.get(name);
-    if (authority === undefined) throw new PkiError('ceremony.invalid', `${name} was not made`);
-    return authority.held;
-  });
+export async function holdCeremony(parts: CeremonyParts): Promise<HeldObjects> {
+  const began = parts.clock.now();
+  const shown = await prepare(parts);
+  if (shown.objects.length === 0) return heldObjects(parts.folder);
+  const given = await parts.approvals?.(shown) ?? [];
+  // Approvals may take days: what is signed is what would be shown now, which is the same unless a CRL has meanwhile ended
+  // or been followed by another.
+  const prepared = shown.approvals === 0 ? shown : await prepare(parts);
+  const approvals = requireApprovals(prepared, given, parts.by);
+  const out: Out[] = [];
+  for (const object of prepared.objects) out.push({ object, sha256: await signed(prepared, parts.token, object) });
+  await writeTranscript(prepared, parts, { began, approvals, out });
+  prepared.folder.writeRecord(recordWith(prepared, out));
+  prepared.intents.finish(prepared.objects.map(({ intent }) => intent));
+  return heldObjects(parts.folder);
 }
 
-/** Every CA on record in a folder of ceremonies, parents first. @throws PkiError `ceremony.invalid` where it is damaged */
-export const heldAuthorities = (folder: string): readonly HeldAuthority[] =>
-  [...readHeld(new CeremonyFolder(folder), folder).values()].map(({ held }) => held);
-
-interface Known {
-  readonly record: HeldRecord;
-  readonly held: HeldAuthority;
-  readonly certificate: ParsedCertificate;
+interface Out {
+  readonly object: CeremonyObject;
+  /** Of its file. */
+  readonly sha256: string;
 }
 
-/** What one run makes. */
-class Work {
-  readonly made = new Map<string, Uint8Array>();
-  readonly told: TranscriptRecord['authorities'] = [];
-  readonly #parts: CeremonyParts;
-  readonly #folder: CeremonyFolder;
-  readonly #known: Map<string, Known>;
-  readonly #intents: Map<string, IntentRecord>;
-
-  constructor(parts: CeremonyParts, folder: CeremonyFolder, known: Map<string, Known>) {
-    this.#parts = parts;
-    this.#folder = folder;
-    this.#known = known;
-    this.#intents = new Map(folder.intents().map((intent) => [intent.name, intent]));
-  }
-
-  async make(planned: PlannedAuthority): Promise<void> {
-    const issuer = this.#issuer(planned);
-    const intent = this.#intent(planned, issuer);
-    const keyId = octets(intent.keyId);
-    const { spkiDer, reused } = await this.#key(planned, keyId);
-    const { statusUrl } = this.#parts;
-    const notBefore = new Date(intent.notBefore);
-    const { tbs, algorithm, notAfter } = buildAuthority(planned, issuer, { serial: octets(intent.serial), notBefore, spkiDer, statusUrl });
-    const signedBy = issuer === undefined ? keyId : octets(this.#known.get(issuer.name)?.record.keyId ?? '');
-    const issuerKey = issuer?.certificate.spkiDer ?? spkiDer;
-    const der = this.#found(planned, tbs, algorithm, issuerKey)
-      ?? assembleCertificate(tbs, algorithm, await this.#parts.token.sign(signedBy, algorithm, tbs));
-    const certificate = verified(planned, der, tbs, algorithm, issuerKey);
-    const record: HeldRecord = {
-      name: planned.name, parent: planned.parent ?? null, keyId: intent.keyId, sha256: sha256(der),
-      notBefore: notBefore.toISOString(), notAfter: notAfter.toISOString(), planned: plannedHash(planned),
-    };
-    this.#known.set(planned.name, { record, held: toHeld(record, der), certificate });
-    this.made.set(planned.name, der);
-    this.told.push({
-      name: planned.name, keyId: intent.keyId, serial: toHex(certificate.serial), certificateSha256: sha256(der), reusedKey: reused,
-    });
-  }
-
-  #issuer(planned: PlannedAuthority): CeremonyIssuer | undefined {
-    if (planned.parent === undefined) return undefined;
-    const parent = this.#known.get(planned.parent);
-    if (parent === undefined) throw new PkiError('ceremony.invalid', `${planned.name} has a parent, ${planned.parent}, that does not exist`);
-    return { name: planned.parent, certificate: parent.certificate };
-  }
-
-  /** What was begun for this CA, if it still holds, or what begins now; on disk on return. */
-  #intent(planned: PlannedAuthority, issuer: CeremonyIssuer | undefined): IntentRecord {
-    const basis = sha256(JSON.stringify([
-      plannedHash(planned), issuer === undefined ? null : [sha256(issuer.certificate.tbsDer), this.#parts.statusUrl],
-    ]));
-    const begun = this.#intents.get(planned.name);
-    if (begun?.basis === basis) return begun;
-    const { clock, random } = this.#parts;
-    const intent: IntentRecord = {
-      name: planned.name, basis, keyId: toHex(random(20)), serial: toHex(positive(random(16))),
-      notBefore: new Date(Math.floor(clock.now().getTime() / 1000) * 1000).toISOString(),
-    };
-    this.#intents.set(planned.name, intent);
-    this.#folder.writeIntents([...this.#intents.values()]);
-    return intent;
-  }
-
-  /** The key that an unfinished run has made under this CKA_ID, or a new one. */
-  async #key(planned: PlannedAuthority, keyId: Uint8Array): Promise<{ spkiDer: Uint8Array; reused: boolean }> {
-    const { token } = this.#parts;
-    const [found, ...others] = (await token.listKeys()).filter((key) => equalBytes(key.keyId, keyId));
-    if (found === undefined) {
-      return { spkiDer: await token.generateKeyPair({ algorithm: planned.key, label: planned.name, keyId }), reused: false };
-    }
-    if (others.length > 0 || !found.closed || found.spkiDer === undefined) {
-      throw new PkiError('hsm.key-mismatch', `the key that an earlier run began for ${planned.name} cannot be used: remove intents.json from the folder of ceremonies and run it again`);
-    }
-    return { spkiDer: found.spkiDer, reused: true };
-  }
-
-  /** A certificate that an earlier run wrote, but did not get on record: it may have been seen, so it stays the one. */
-  #found(planned: PlannedAuthority, tbs: Uint8Array, algorithm: SignatureAlgorithm, issuerKey: Uint8Array): Uint8Array | undefined {
-    const der = this.#folder.certificate(planned.name);
-    if (der === undefined) return undefined;
-    const { tbsDer, signature } = parseCertificate(der);
-    return equalBytes(tbsDer, tbs) && verifySignature(issuerKey, algorithm, tbs, signature) ? der : undefined;
-  }
+/**
+ * Signs an object, or finds it signed by a run that was cut off: that file may have been seen, so it stays the one.
+ * @returns SHA-256 of its file, which is durable
+ */
+async function signed({ folder }: Preparation, token: CeremonyToken, object: CeremonyObject): Promise<string> {
+  const { file, tbs, algorithm, signer, given } = object;
+  const found = folder.read(file);
+  const content = found !== undefined && isSigned(object, found) ? found
+    : fileOf(object, given ?? assemble(tbs, algorithm, await token.sign(octets(signer.keyId ?? ''), algorithm, tbs)));
+  // What leaves is what was linted, under a signature that verifies (I6).
+  if (!isSigned(object, content)) throw new PkiError('hsm.signature-invalid', `the signature that the HSM made for ${file} does not verify: it was not written`);
+  if (content !== found) folder.write(file, content);
+  if (file.endsWith('.cer')) folder.write(file.replace(/cer$/, 'pem'), Buffer.from(encodePem('CERTIFICATE', content)));
+  return sha256Of(content);
 }
 
-/** The certificate, if it holds what was linted under a signature that verifies (I6). */
-function verified(
-  { name }: PlannedAuthority, der: Uint8Array, tbs: Uint8Array, algorithm: SignatureAlgorithm, issuerKey: Uint8Array,
-): ParsedCertificate {
-  const certificate = parseCertificate(der);
-  if (equalBytes(certificate.tbsDer, tbs) && verifySignature(issuerKey, algorithm, tbs, certificate.signature)) return certificate;
-  throw new PkiError('hsm.signature-invalid', `the signature that the HSM made for ${name} does not verify: nothing was written`);
+async function writeTranscript(
+  { folder, text, sha256, officers, ceremonyKey }: Preparation, { plan, by, clock, token }: CeremonyParts,
+  held: { readonly began: Date; readonly approvals: readonly Approval[]; readonly out: readonly Out[] },
+): Promise<void> {
+  const last = folder.lastTranscript();
+  const before = last === undefined ? undefined : verifyTranscript(last.content, last.file);
+  // A run that died just before the next step has told of the same objects, and all of it is so.
+  if (before?.facts.dryRunSha256 === sha256) return;
+  if (ceremonyKey === undefined) throw new TypeError('a ceremony that signs has a ceremony key');
+  const facts: TranscriptFacts = {
+    title: plan.title, by, began: held.began.toISOString(), ended: clock.now().toISOString(), planSha256: plan.sha256, dryRun: text, dryRunSha256: sha256,
+    token: { label: token.facts.label, serial: token.facts.serial },
+    ceremonyKey: { keyId: ceremonyKey.keyId, spkiSha256: toHex(spkiSha256(ceremonyKey.spkiDer)), publicKey: publicKeyPem(ceremonyKey.spkiDer) },
+    approvalsRequired: plan.approvals, officers: officers.map(({ name, spkiDer }) => ({ name, publicKey: publicKeyPem(spkiDer) })),
+    approvals: [...held.approvals], previous: before?.sha256 ?? null, in: plan.inputs.map(({ file, sha256: of }) => ({ file, sha256: of })),
+    out: held.out.map(({ object: { file, kind, name, serial, keyId, tbsSha256 }, sha256: of }) => ({
+      file, sha256: of, kind, name, serial: serial ?? null, keyId: keyId ?? null, tbsSha256,
+    })),
+  };
+  const transcript = await signTranscript(facts, (algorithm, message) => token.sign(octets(ceremonyKey.keyId), algorithm, message));
+  folder.writeTranscript((last?.number ?? 0) + 1, transcript.content);
 }
 
-function readHeld(folder: CeremonyFolder, path: string): Map<string, Known> {
-  return new Map(folder.held().map((record) => {
-    const der = folder.certificate(record.name);
-    if (der === undefined || sha256(der) !== record.sha256) {
-      throw new PkiError('ceremony.invalid', `${path}/${record.name}.cer is missing or not the one on record: restore it from a backup`);
-    }
-    return [record.name, { record, held: toHeld(record, der), certificate: parseCertificate(der) }];
-  }));
-}
-
-function isOnRecord(planned: PlannedAuthority, known: ReadonlyMap<string, Known>): boolean {
-  const record = known.get(planned.name)?.record;
-  if (record === undefined) return false;
-  if (record.planned === plannedHash(planned)) return true;
-  throw new PkiError('ceremony.invalid', `the CA ${planned.name} exists, made from another plan: a CA is not changed, give the new one a name of its own`);
-}
-
-function toHeld(record: HeldRecord, certificate: Uint8Array): HeldAuthority {
+function recordWith({ record, ceremonyKey }: Preparation, out: readonly Out[]): CeremonyRecord {
+  const entries = out.map(({ object, sha256 }) => object.entry(sha256));
+  const known = record.ceremonyKeys.some(({ keyId }) => keyId === ceremonyKey?.keyId);
   return {
-    name: caName(record.name), parent: record.parent === null ? undefined : caName(record.parent), certificate,
-    keyId: octets(record.keyId), notBefore: new Date(record.notBefore), notAfter: new Date(record.notAfter),
+    authorities: [...record.authorities, ...entries.flatMap((entry) => ('authority' in entry ? [entry.authority] : []))],
+    certificates: [...record.certificates, ...entries.flatMap((entry) => ('certificate' in entry ? [entry.certificate] : []))],
+    requests: [...record.requests, ...entries.flatMap((entry) => ('request' in entry ? [entry.request] : []))],
+    crls: [...record.crls, ...entries.flatMap((entry) => ('crl' in entry ? [entry.crl] : []))],
+    ceremonyKeys: ceremonyKey === undefined || known ? record.ceremonyKeys : [...record.ceremonyKeys, { keyId: ceremonyKey.keyId, spki: toBase64(ceremonyKey.spkiDer) }],
   };
 }
-
-const plannedHash = (planned: PlannedAuthority): string => sha256(JSON.stringify([
-  planned.name, planned.parent ?? null, planned.key, planned.subject.map(({ type, value }) => [type, value]), planned.years, planned.pathLength,
-]));
-
-/** Positive and without a leading zero octet, so that the number is as long as it was drawn. */
-function positive(drawn: Uint8Array): Uint8Array {
-  const serial = Uint8Array.from(drawn);
-  serial[0] = ((serial[0] ?? 0) & 0x7f) | 0x40;
-  return serial;
-}
-
-const sha256 = (content: Uint8Array | string): string => createHash('sha256').update(content).digest('hex');
-
-const octets = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'hex'));

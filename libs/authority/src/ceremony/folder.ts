@@ -1,104 +1,80 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { PkiError } from '@fleetroot/core';
-import { encodePem } from '@fleetroot/x509';
 import { z } from 'zod';
+import { sha256Of } from './digest.ts';
+import { type CeremonyRecord, ceremonyRecord, type IntentRecord, intentRecord } from './record.ts';
 
-const hex = z.string().regex(/^(?:[0-9a-f]{2})+$/);
-const instant = z.iso.datetime();
-
-/** A CA that was made, in ceremony.json. */
-const heldRecord = z.strictObject({
-  name: z.string(), parent: z.string().nullable(), keyId: hex, sha256: hex, notBefore: instant, notAfter: instant,
-  /** SHA-256 over what the plan said of it: another plan for the same name is noticed. */
-  planned: hex,
-});
-
-/** What a CA will be made with, on disk before its key exists. */
-const intentRecord = z.strictObject({ name: z.string(), basis: hex, keyId: hex, serial: hex, notBefore: instant });
-
-const transcriptRecord = z.strictObject({
-  title: z.string(), by: z.string(), began: instant, ended: instant, planSha256: hex,
-  token: z.strictObject({ label: z.string(), serial: z.string() }),
-  authorities: z.array(z.strictObject({ name: z.string(), keyId: hex, serial: hex, certificateSha256: hex, reusedKey: z.boolean() })),
-});
-
-export type HeldRecord = z.infer<typeof heldRecord>;
-export type IntentRecord = z.infer<typeof intentRecord>;
-export type TranscriptRecord = z.infer<typeof transcriptRecord>;
+const TRANSCRIPT = /^\d{4}\.json$/;
 
 /**
  * The folder of ceremonies:
- * - `ceremony.json`: the CAs that exist. Only what stands there counts; it is replaced last.
- * - `NAME.cer` (DER), `NAME.pem`: their certificates.
- * - `transcript.json`: who held which ceremony when, with which token, keys and hashes.
+ * - `ceremony.json`: what exists. Only what stands there counts; it is replaced last.
+ * - `NAME.cer` (DER) and `NAME.pem`: certificates of CAs. `NAME.2.cer`: of the same key, renewed. `NAME-by-ISSUER.cer`:
+ *   cross-certificates. `ISSUER.ocsp-signer.cer`: OCSP signers. `NAME.csr` (PEM): requests. `NAME-NUMBER.crl` (DER): CRLs.
+ * - `transcripts/NNNN.json`: who held which ceremony when, with which token, keys and hashes; `transcript.json` is its
+ *   forerunner, which older releases wrote.
  * - `intents.json`: what an unfinished ceremony has begun; absent otherwise.
  * Every file is replaced whole (new file, fsync, rename, fsync of the folder): a reader or a crash finds old or new.
  */
 export class CeremonyFolder {
-  readonly #dir: string;
+  readonly dir: string;
 
   constructor(dir: string) {
-    this.#dir = dir;
+    this.dir = dir;
   }
 
-  held(): HeldRecord[] {
-    return this.#json('ceremony.json', z.strictObject({ authorities: z.array(heldRecord) }))?.authorities ?? [];
+  record(): CeremonyRecord {
+    return this.#json('ceremony.json', ceremonyRecord) ?? ceremonyRecord.parse({});
+  }
+
+  writeRecord(record: CeremonyRecord): void {
+    this.write('ceremony.json', toJson(record));
   }
 
   intents(): IntentRecord[] {
     return this.#json('intents.json', z.array(intentRecord)) ?? [];
   }
 
-  transcripts(): TranscriptRecord[] {
-    return this.#json('transcript.json', z.array(transcriptRecord)) ?? [];
-  }
-
-  certificate(name: string): Uint8Array | undefined {
-    const read = this.#read(`${name}.cer`);
-    return read === undefined ? undefined : new Uint8Array(read);
-  }
-
+  /** None: the file goes. */
   writeIntents(intents: readonly IntentRecord[]): void {
-    this.#write('intents.json', toJson(intents));
+    if (intents.length > 0) this.write('intents.json', toJson(intents));
+    else rmSync(join(this.dir, 'intents.json'), { force: true });
   }
 
-  /** Everything of a ceremony that is finished; ceremony.json last, then the intents go. */
-  finish(held: readonly HeldRecord[], made: ReadonlyMap<string, Uint8Array>, transcript: TranscriptRecord): void {
-    for (const [name, der] of made) {
-      this.#write(`${name}.cer`, der);
-      this.#write(`${name}.pem`, Buffer.from(encodePem('CERTIFICATE', der)));
-    }
-    // A run that died just before the next step has told of the same certificates: it never finished, this one does.
-    const told = new Set(transcript.authorities.map(({ certificateSha256 }) => certificateSha256));
-    const others = this.transcripts().filter(({ authorities }) => !authorities.some((each) => told.has(each.certificateSha256)));
-    this.#write('transcript.json', toJson([...others, transcript]));
-    this.#write('ceremony.json', toJson({ authorities: held }));
-    rmSync(join(this.#dir, 'intents.json'), { force: true });
+  /** The last transcript, with its number; undefined: there is none. */
+  lastTranscript(): { readonly number: number; readonly file: string; readonly content: Uint8Array } | undefined {
+    const last = this.#names('transcripts').filter((name) => TRANSCRIPT.test(name)).sort().at(-1);
+    if (last === undefined) return undefined;
+    const file = `transcripts/${last}`;
+    return { number: Number.parseInt(last, 10), file, content: this.read(file) ?? new Uint8Array(0) };
   }
 
-  #json<T>(name: string, schema: z.ZodType<T>): T | undefined {
-    const read = this.#read(name);
-    if (read === undefined) return undefined;
+  writeTranscript(number: number, content: Uint8Array): void {
+    this.write(`transcripts/${String(number).padStart(4, '0')}.json`, content);
+  }
+
+  /** A file that is on record. @throws PkiError `ceremony.invalid` where it is not the one on record */
+  recorded({ file, sha256 }: { readonly file: string; readonly sha256: string }): Uint8Array {
+    const content = this.read(file);
+    if (content !== undefined && sha256Of(content) === sha256) return content;
+    throw new PkiError('ceremony.invalid', `${join(this.dir, file)} is missing or not the one on record: restore it from a backup`);
+  }
+
+  /** undefined: it does not exist. */
+  read(name: string): Uint8Array | undefined {
     try {
-      return schema.parse(JSON.parse(read.toString('utf8')));
-    } catch (cause) {
-      throw new PkiError('ceremony.invalid', `${join(this.#dir, name)} is damaged: restore it from a backup`, { cause });
-    }
-  }
-
-  #read(name: string): Buffer | undefined {
-    try {
-      return readFileSync(join(this.#dir, name));
+      return new Uint8Array(readFileSync(join(this.dir, name)));
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       throw error;
     }
   }
 
-  #write(name: string, content: Uint8Array): void {
-    mkdirSync(this.#dir, { recursive: true, mode: 0o755 });
-    const path = join(this.#dir, name);
+  /** Durable on return. */
+  write(name: string, content: Uint8Array): void {
+    const path = join(this.dir, name);
+    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
     const fresh = `${path}.new`;
     const file = openSync(fresh, 'w', 0o644);
     try {
@@ -111,6 +87,25 @@ export class CeremonyFolder {
     const folder = openSync(dirname(path), 'r');
     fsyncSync(folder);
     closeSync(folder);
+  }
+
+  #json<T>(name: string, schema: z.ZodType<T>): T | undefined {
+    const read = this.read(name);
+    if (read === undefined) return undefined;
+    try {
+      return schema.parse(JSON.parse(Buffer.from(read).toString('utf8')));
+    } catch (cause) {
+      throw new PkiError('ceremony.invalid', `${join(this.dir, name)} is damaged: restore it from a backup`, { cause });
+    }
+  }
+
+  #names(folder: string): string[] {
+    try {
+      return readdirSync(join(this.dir, folder));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+      throw error;
+    }
   }
 }
 

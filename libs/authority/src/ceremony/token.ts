@@ -1,9 +1,24 @@
-import type { SignatureAlgorithm } from '@fleetroot/x509';
+import type { KeyType, SignatureAlgorithm } from '@fleetroot/x509';
 
 /** What the key of a CA may be. */
-export const ceremonyKeyAlgorithms = ['p-256', 'p-384', 'p-521', 'ed25519', 'rsa-3072', 'rsa-4096'] as const;
+export const ceremonyKeyAlgorithms = ['p-256', 'p-384', 'p-521', 'ed25519', 'rsa-2048', 'rsa-3072', 'rsa-4096'] as const;
 
 export type CeremonyKeyAlgorithm = (typeof ceremonyKeyAlgorithms)[number];
+
+/** Type of such a key, and bits of an RSA modulus. */
+export function keyShape(algorithm: CeremonyKeyAlgorithm): { readonly keyType: KeyType; readonly bits: number } {
+  if (!algorithm.startsWith('rsa-')) return { keyType: algorithm as Exclude<KeyType, 'rsa'>, bits: 0 };
+  return { keyType: 'rsa', bits: Number(algorithm.slice('rsa-'.length)) };
+}
+
+/** A private key that is in the token. */
+export interface CeremonyTokenKey {
+  readonly keyId: Uint8Array;
+  readonly label: string;
+  readonly spkiDer: Uint8Array | undefined;
+  /** Made there, never extractable, always sensitive. */
+  readonly closed: boolean;
+}
 
 /** A token in which a ceremony makes keys and signs, logged in. */
 export interface CeremonyToken {
@@ -13,8 +28,7 @@ export interface CeremonyToken {
    * @returns SubjectPublicKeyInfo, DER
    */
   generateKeyPair(request: { algorithm: CeremonyKeyAlgorithm; label: string; keyId: Uint8Array }): Promise<Uint8Array>;
-  /** The private keys in it. `closed`: made there, never extractable, always sensitive. */
-  listKeys(): Promise<readonly { readonly keyId: Uint8Array; readonly spkiDer: Uint8Array | undefined; readonly closed: boolean }[]>;
+  listKeys(): Promise<readonly CeremonyTokenKey[]>;
   /** One signature in its X.509 form. */
   sign(keyId: Uint8Array, algorithm: SignatureAlgorithm, message: Uint8Array): Promise<Uint8Array>;
 }

@@ -1,8 +1,9 @@
 import { hash } from 'node:crypto';
 import { type Clock, PkiError, toHex } from '@fleetroot/core';
 import {
-  assembleCrl, buildCrlTbs, CrlEntries, keyIdentifier, parseCertificate, parseCrl, signatureAlgorithmFor, verifySignature,
+  assembleCrl, buildCrlTbs, CrlEntries, keyIdentifier, parseCertificate, parseCrl, verifySignature,
 } from '@fleetroot/x509';
+import { signatureAlgorithmOf, signsStatus } from '../hierarchy/state.ts';
 import type { CertificationAuthority } from '../ports/authorities.ts';
 import type { CaSigner } from '../ports/ca-signer.ts';
 import type { CrlLedger, PublishedCrl } from '../ports/status.ts';
@@ -32,10 +33,14 @@ const ATTEMPTS = 4;
  */
 export async function publishCrl(publication: CrlPublication): Promise<PublishedCrl> {
   const { authority, crls } = publication;
-  if (authority.state !== 'active' && authority.state !== 'retiring') {
-    throw new PkiError('ca.not-active', `the CA ${authority.name} is ${authority.state} and signs no CRL`);
+  if (!signsStatus(authority)) {
+    throw new PkiError('ca.not-active', authority.keyId === undefined
+      ? `the key of the CA ${authority.name} is not online: its CRLs come from a ceremony and are imported`
+      : `the CA ${authority.name} is ${authority.state} and signs no CRL`);
   }
   for (let attempt = 1; ; attempt++) {
+    // While the HSM is away no number is reserved that nothing would come of.
+    await publication.signer.ready(authority);
     const crl = await buildCrl(publication);
     const before = await crls.latest(authority.id);
     if (before !== undefined && before.number > crl.published.number) return before;
@@ -58,7 +63,7 @@ interface BuiltCrl {
 
 async function buildCrl({ crls, authority, signer, clock, lifetimeMs }: CrlPublication): Promise<BuiltCrl> {
   const issuer = parseCertificate(authority.certificate);
-  const signatureAlgorithm = signatureAlgorithmFor(issuer.spkiDer);
+  const signatureAlgorithm = signatureAlgorithmOf(authority);
   const authorityKeyIdentifier = issuer.subjectKeyIdentifier ?? keyIdentifier(issuer.spkiDer);
   const thisUpdate = notBefore(wholeSecond(clock.now()), (await crls.latest(authority.id))?.thisUpdate);
   const nextUpdate = new Date(thisUpdate.getTime() + Math.max(1, Math.floor(lifetimeMs / 1000)) * 1000);
@@ -70,7 +75,7 @@ async function buildCrl({ crls, authority, signer, clock, lifetimeMs }: CrlPubli
   const tbs = buildCrlTbs({
     signatureAlgorithm, issuerDer: issuer.subjectDer, thisUpdate, nextUpdate, number, authorityKeyIdentifier, entries,
   });
-  const [signature, ...more] = await signer.sign(authority, [tbs]);
+  const [signature, ...more] = await signer.sign(authority, [tbs], 'crl');
   if (signature === undefined || more.length > 0 || !verifySignature(issuer.spkiDer, signatureAlgorithm, tbs, signature)) {
     throw new PkiError('hsm.signature-invalid', `the signature of a CRL of ${authority.name} does not verify under the CA's certificate`);
   }

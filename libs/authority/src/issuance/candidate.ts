@@ -26,7 +26,8 @@ const SAMPLE = 64;
 
 /**
  * Request to linted TBS. Pure but for what the arguments hold.
- * @throws PkiError `request.*`, `key.blocked`, `profile.field-missing`, `certificate.lint`: this item gets no certificate
+ * @throws PkiError `request.*`, among them `request.name-refused` for what the CAs above do not let be certified;
+ *   `key.blocked`, `profile.field-missing`, `certificate.lint`: this item gets no certificate
  */
 export function prepareCandidate(
   issuer: Issuer, item: RequestItem, serial: Uint8Array, signedAt: Date, blockedKeys: BlockedKeys,
@@ -39,6 +40,7 @@ export function prepareCandidate(
   verifyPossession(request);
   const prepared = compiled.prepare(item, request, serial, signedAt);
   refuseLintErrors(issuer, prepared.tbs, serial);
+  refuseUnderConstraints(issuer, prepared.tbs);
   // I6: the key is the request's. What the template would have to do to break this is not worth imagining; this is.
   if (!Buffer.from(prepared.tbs.buffer, prepared.tbs.byteOffset, prepared.tbs.length).includes(request.spkiDer)) {
     throw new PkiError('certificate.lint', 'the certificate would not hold the public key of the request');
@@ -62,6 +64,12 @@ function refuseLintErrors({ lint, lintContext }: Issuer, tbs: Uint8Array, serial
   if (errors.length > 0) {
     throw new PkiError('certificate.lint', errors.map(({ rule, citation, detail }) => `${rule} (${citation}): ${detail}`).join('; '));
   }
+}
+
+function refuseUnderConstraints({ constraints, authority }: Issuer, tbs: Uint8Array): void {
+  const refusal = constraints?.refusal(tbs);
+  if (refusal === undefined) return;
+  throw new PkiError('request.name-refused', `the CA ${authority.name} may not certify this: ${refusal}`);
 }
 
 /**

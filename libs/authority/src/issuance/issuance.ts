@@ -3,10 +3,11 @@ import { setImmediate as breathe } from 'node:timers/promises';
 import type { AuditEvent } from '@fleetroot/audit';
 import { type Clock, type ErrorCode, isPkiError, type LedgerKey, PkiError, type RandomBytes } from '@fleetroot/core';
 import { type BlockedKeys, readBlockedKeys } from '@fleetroot/x509';
-import type { AuthorityLedger, ProfileLedger } from '../ports/authorities.ts';
+import type { AuthorityLedger, CertificationAuthority, ProfileLedger } from '../ports/authorities.ts';
 import type { FailedItem } from '../ports/batches.ts';
 import type { CaSigner } from '../ports/ca-signer.ts';
-import type { ClaimedChunk, IssuanceLedger, IssuedItem } from '../ports/issuance.ts';
+import type { IssuanceLedger, IssuedItem } from '../ports/issuance.ts';
+import { Attempt } from './attempt.ts';
 import { type Candidate, certify, prepareCandidate } from './candidate.ts';
 import { type Issuer, Issuers } from './issuers.ts';
 
@@ -19,7 +20,7 @@ export interface IssuanceObserver {
 
 export interface IssuanceParts {
   readonly ledger: IssuanceLedger;
-  readonly authorities: AuthorityLedger;
+  readonly authorities: Pick<AuthorityLedger, 'all'>;
   readonly profiles: ProfileLedger;
   readonly signer: CaSigner;
   readonly ledgerKey: LedgerKey;
@@ -27,6 +28,8 @@ export interface IssuanceParts {
   readonly random: RandomBytes;
   /** Silence after which a chunk's holder counts as dead, in milliseconds. */
   readonly staleAfterMs: number;
+  /** How long a chunk is tried again here, before it is left to the queue, where its HSM comes and goes; in milliseconds. */
+  readonly patienceMs?: number;
   /** Compromised keys, which get no certificate; absent: none. */
   readonly blockedKeys?: BlockedKeys;
   readonly observer?: IssuanceObserver;
@@ -36,6 +39,15 @@ export interface IssuanceParts {
 const ITEMS_BETWEEN_BREATHS = 50;
 /** Faults of the whole chunk that no retry mends: its items fail with them. Found before anything can be signed. */
 const FINAL: readonly ErrorCode[] = ['ca.not-active', 'ca.not-found', 'profile.not-found'];
+/** Of the HSM: it may be back in a moment. */
+const PASSING: readonly ErrorCode[] = ['hsm.unavailable', 'hsm.deadline'];
+/** Each attempt that meets the loss of the HSM burns serials: no more of them than a handful. */
+const ATTEMPTS = 5;
+const PATIENCE_MS = 30_000;
+/** So often the CA that issues is looked up anew because another generation took over meanwhile. */
+const GENERATIONS = 3;
+/** After a longer wait for the HSM the time of the attempt is taken anew: the ledger refuses one that is behind its clock. */
+const LONG_WAIT_MS = 1000;
 
 /** The chunk's way from requests to certificates on record; see "life of a certificate" in docs/architecture.md. */
 export class Issuance {
@@ -52,11 +64,24 @@ export class Issuance {
   /**
    * Issues one chunk. `done`: on return its certificates and failures are durable. `held`: it was done before, or another
    * process works on it or has taken it over; nothing of this attempt was stored. Any number of deliveries of the same
-   * chunk have one effect (I21).
-   * @throws PkiError after giving the chunk back, its serials burned: retry `later` (HSM or database away, `clock.skew`)
-   *   or `stop` (`hsm.signature-invalid`, `hsm.key-mismatch`)
+   * chunk have one effect (I21). Where the HSM goes away the chunk is given back, the HSM waited for, and the chunk taken
+   * again, a few times.
+   * @throws PkiError after giving the chunk back, burned what may have been signed: retry `later` (HSM or database away,
+   *   `ca.key-unusable`, `clock.skew`) or `stop` (`hsm.signature-invalid`, `hsm.pin-incorrect`)
    */
   async issueChunk(chunkId: bigint): Promise<'done' | 'held'> {
+    const until = performance.now() + (this.#parts.patienceMs ?? PATIENCE_MS);
+    for (let attempts = 1; ; attempts++) {
+      const outcome = await this.#attempt(chunkId);
+      if (outcome === 'done' || outcome === 'held') return outcome;
+      if (attempts === ATTEMPTS || performance.now() >= until) throw outcome.error;
+      // Nobody holds the chunk while we wait: another issuer, whose HSM works, is welcome to it.
+      await this.#parts.signer.ready(outcome.authority);
+    }
+  }
+
+  /** One attempt; `error`: the HSM failed, and the chunk is nobody's again. */
+  async #attempt(chunkId: bigint): Promise<'done' | 'held' | { readonly error: unknown; readonly authority: CertificationAuthority }> {
     const { ledger, staleAfterMs } = this.#parts;
     const started = performance.now();
     const chunk = await ledger.claim(chunkId, staleAfterMs);
@@ -66,7 +91,8 @@ export class Issuance {
       await this.#issueOrFail(attempt);
     } catch (error) {
       if (isPkiError(error) && error.code === 'store.stale-fence') return 'held';
-      await this.#giveBack(attempt);
+      const free = await this.#giveBack(attempt);
+      if (free && attempt.interruption === error && attempt.authority !== undefined) return { error, authority: attempt.authority };
       throw error;
     }
     this.#parts.observer?.chunkIssued?.({ issued: attempt.issued, failed: attempt.failed.length, ms: performance.now() - started });
@@ -74,34 +100,46 @@ export class Issuance {
   }
 
   async #issueOrFail(attempt: Attempt): Promise<void> {
+    for (let generation = 1; ; generation++) {
+      try {
+        return await this.#issue(attempt);
+      } catch (error) {
+        if (!isPkiError(error) || !FINAL.includes(error.code) || attempt.mayBeSigned) throw error;
+        if (generation < GENERATIONS && await this.#wasFollowed(attempt)) continue;
+        attempt.failAll(error);
+        return this.#store(attempt, []);
+      }
+    }
+  }
+
+  /** Whether another CA issues by now than the one that the attempt was made for: nothing of the attempt is on record. */
+  async #wasFollowed({ chunk, authority, intentId }: Attempt): Promise<boolean> {
+    if (authority === undefined || intentId !== undefined) return false;
     try {
-      await this.#issue(attempt);
+      return (await this.#issuers.of(chunk.caId, chunk.profileVersionId)).authority.id !== authority.id;
     } catch (error) {
-      if (!isPkiError(error) || !FINAL.includes(error.code) || attempt.mayBeSigned) throw error;
-      attempt.failAll(error);
-      await this.#store(attempt, []);
+      if (isPkiError(error) && FINAL.includes(error.code)) return false;
+      throw error;
     }
   }
 
   async #issue(attempt: Attempt): Promise<void> {
-    const { ledger, signer, clock, random, ledgerKey } = this.#parts;
+    const { ledger } = this.#parts;
     const { chunk } = attempt;
     const issuer = await this.#issuers.of(chunk.caId, chunk.profileVersionId);
+    attempt.authority = issuer.authority;
 
     // 1. What fixes the attempt: every serial follows from the seed, every TBS from serial, request and time.
-    const seed = random(32);
-    const signedAt = clock.now();
-    if (signedAt < issuer.authority.notBefore || signedAt > issuer.authority.notAfter) {
-      // The CA's time is over, or our clock is wrong: the ledger tells which, before items fail for good.
-      attempt.intentId = (await ledger.recordIntent(chunk, { seed, signedAt, notAfter: signedAt, keys: [] })).intentId;
-      throw new PkiError('ca.not-active', `the certificate of the CA ${issuer.authority.name} is not valid at this time`);
-    }
-    const candidates = await this.#candidates(attempt, issuer, (ordinal) => ledgerKey.deriveSerial(seed, ordinal), signedAt);
-    if (candidates.length === 0) return this.#store(attempt, []);
+    let prepared = await this.#prepare(attempt, issuer);
+    if (prepared.candidates.length === 0) return this.#store(attempt, []);
 
     // 2. The intent, durable before the HSM sees the first TBS (I1). From here on a crash burns the serials (I8).
-    await signer.ready(issuer.authority);
+    const asked = performance.now();
+    await attempt.interruptedBy(PASSING, () => this.#parts.signer.ready(issuer.authority));
+    if (performance.now() - asked > LONG_WAIT_MS) prepared = await this.#prepare(attempt, issuer);
+    const { candidates, seed, signedAt } = prepared;
     const { intentId, refused } = await ledger.recordIntent(chunk, {
+      caId: issuer.authority.id,
       seed,
       signedAt,
       notAfter: new Date(Math.max(...candidates.map(({ notAfter }) => notAfter.getTime()))),
@@ -114,11 +152,36 @@ export class Issuance {
     if (admitted.length === 0) return this.#store(attempt, []);
 
     // 3. The signatures, outside any transaction.
-    attempt.mayBeSigned = true;
-    const signatures = await signer.sign(issuer.authority, admitted.map(({ tbs }) => tbs));
+    const signatures = await this.#signatures(attempt, issuer, admitted);
 
     // 4. Certificates, each shown to be what was linted; then everything in one short transaction.
     await this.#store(attempt, await this.#certificates(issuer, admitted, signatures));
+  }
+
+  async #prepare(attempt: Attempt, issuer: Issuer): Promise<{ seed: Uint8Array; signedAt: Date; candidates: readonly Candidate[] }> {
+    const { ledger, clock, random, ledgerKey } = this.#parts;
+    const { authority } = issuer;
+    const seed = random(32);
+    const signedAt = clock.now();
+    if (signedAt < authority.notBefore || signedAt > authority.notAfter) {
+      // The CA's time is over, or our clock is wrong: the ledger tells which, before items fail for good.
+      attempt.intentId = (await ledger.recordIntent(attempt.chunk, { caId: authority.id, seed, signedAt, notAfter: signedAt, keys: [] })).intentId;
+      throw new PkiError('ca.not-active', `the certificate of the CA ${authority.name} is not valid at this time`);
+    }
+    attempt.failed = [];
+    return { seed, signedAt, candidates: await this.#candidates(attempt, issuer, (ordinal) => ledgerKey.deriveSerial(seed, ordinal), signedAt) };
+  }
+
+  async #signatures(attempt: Attempt, { authority }: Issuer, admitted: readonly Candidate[]): Promise<readonly Uint8Array[]> {
+    const ordinals = admitted.map(({ ordinal }) => ordinal);
+    attempt.given = ordinals;
+    try {
+      return await attempt.interruptedBy(PASSING, () => this.#parts.signer.sign(authority, admitted.map(({ tbs }) => tbs), attempt.chunk.purpose));
+    } catch (error) {
+      const attempted = isPkiError(error) ? error.data['attempted'] : undefined;
+      if (typeof attempted === 'number') attempt.given = ordinals.slice(0, attempted);
+      throw error;
+    }
   }
 
   /** The items that may be signed; the others are failures of the attempt. One item's error never is the chunk's. */
@@ -161,42 +224,24 @@ export class Issuance {
   }
 
   /**
-   * The ledger burns what the attempt may have signed, and says so in the audit log. Where even this fails, the chunk
-   * goes stale and whoever takes it over burns it. The first error counts.
+   * The ledger burns what the attempt may have signed, and says so in the audit log. Where even this fails, false: the
+   * chunk goes stale, and whoever takes it over burns all of it. The first error counts.
    */
-  async #giveBack({ chunk }: Attempt): Promise<void> {
-    await this.#parts.ledger.release(chunk, undefined).catch(() => undefined);
+  #giveBack(attempt: Attempt): Promise<boolean> {
+    return this.#parts.ledger.release(attempt.chunk, undefined, attempt.untouched).then(() => true, () => false);
   }
 
-  #issuedEvent({ chunk, failed, intentId }: Attempt, issued: readonly IssuedItem[]): AuditEvent {
+  #issuedEvent({ chunk, authority, failed, intentId }: Attempt, issued: readonly IssuedItem[]): AuditEvent {
     // One digest over the certificates in order: what was issued can be shown from the log alone.
     const digest = createHash('sha256');
     for (const { der } of issued) digest.update(der);
     return {
       action: 'chunk.issued', actor: 'system:issuer', at: this.#parts.clock.now(), subject: `batch:${chunk.batchId}`,
       data: {
-        chunk: chunk.chunkId.toString(), intent: intentId?.toString() ?? null, ca: chunk.caId, profileVersion: chunk.profileVersionId,
+        chunk: chunk.chunkId.toString(), intent: intentId?.toString() ?? null, ca: authority?.id ?? chunk.caId, profileVersion: chunk.profileVersionId,
         first: chunk.first, issued: issued.length, failed: failed.length, certificatesSha256: digest.digest('hex'),
       },
     };
-  }
-}
-
-/** One attempt at one chunk: what is known so far, for whoever must end it. */
-class Attempt {
-  readonly chunk: ClaimedChunk;
-  failed: FailedItem[] = [];
-  issued = 0;
-  intentId: bigint | undefined;
-  mayBeSigned = false;
-
-  constructor(chunk: ClaimedChunk) {
-    this.chunk = chunk;
-  }
-
-  /** Every item that registration let through fails for the same reason. */
-  failAll(error: PkiError): void {
-    this.failed = this.chunk.requests.map(({ ordinal }) => ({ ordinal, code: error.code, detail: error.message }));
   }
 }
 

@@ -1,14 +1,19 @@
-import type { KeyObject } from 'node:crypto';
-import { PkiError } from '@fleetroot/core';
+import { hash, type KeyObject } from 'node:crypto';
+import { PkiError, toHex } from '@fleetroot/core';
 import {
-  compileLint, importPublicKey, type LintContext, type LintFinding, parseCertificate, signatureAlgorithmFor, type SignatureAlgorithm,
+  compileLint, importPublicKey, type LintContext, type LintFinding, parseCertificate, type SignatureAlgorithm,
 } from '@fleetroot/x509';
+import { chainConstraints, type ChainConstraints, chainFault } from '../hierarchy/chain.ts';
+import { ancestry, isTrusted, issuingGeneration } from '../hierarchy/lineage.ts';
+import { signatureAlgorithmOf, signsStatus } from '../hierarchy/state.ts';
 import type { AuthorityLedger, CertificationAuthority, ProfileLedger } from '../ports/authorities.ts';
 import { compileProfile, type CompiledProfile } from '../profile/compile.ts';
 import { profileFromDocument } from '../profile/document.ts';
+import type { Profile } from '../profile/profile.ts';
 
 /** A CA and a profile version, made ready for a run of signatures. */
 export interface Issuer {
+  /** As the ledger had it when the issuer was asked for. */
   readonly authority: CertificationAuthority;
   readonly compiled: CompiledProfile;
   readonly algorithm: SignatureAlgorithm;
@@ -18,42 +23,90 @@ export interface Issuer {
   readonly lintContext: LintContext;
   /** The lint of this profile's certificates, compiled. */
   readonly lint: (tbsDer: Uint8Array) => readonly LintFinding[];
+  /** What the CA and those above it do not let it certify; undefined: they leave it free. */
+  readonly constraints: ChainConstraints | undefined;
+}
+
+interface Ready {
+  /** SHA-256 of the certificates of the CA and of those above it. */
+  readonly line: string;
+  readonly issuer: Issuer;
 }
 
 /**
- * Issuers by (CA, profile version). Both are immutable in the ledger but for the CA's state, which is therefore never
- * read from here: the ledger itself refuses an intent of a CA that is not active (I10).
+ * Issuers by (CA, profile version), kept as long as the certificates of the CA and of those above it are the same: a CA
+ * that was renewed is made ready anew. What state a CA is in, and who follows it, is read each time.
  */
 export class Issuers {
-  readonly #authorities: AuthorityLedger;
+  readonly #authorities: Pick<AuthorityLedger, 'all'>;
   readonly #profiles: ProfileLedger;
-  readonly #ready = new Map<string, Issuer>();
+  readonly #versions = new Map<number, Profile>();
+  readonly #ready = new Map<string, Ready>();
 
-  constructor(authorities: AuthorityLedger, profiles: ProfileLedger) {
+  constructor(authorities: Pick<AuthorityLedger, 'all'>, profiles: ProfileLedger) {
     this.#authorities = authorities;
     this.#profiles = profiles;
   }
 
-  /** @throws PkiError `ca.not-found`, `profile.not-found`: nothing is signed by guess */
+  /**
+   * Who issues now for the CA that a batch was accepted for: the CA, or the generation that has followed it. An OCSP signer
+   * is certified by the very CA it answers for (I19; RFC 6960 section 4.2.2.2), also before that one issues and after.
+   * @throws PkiError `ca.not-found`, `profile.not-found`: nothing is signed by guess; `ca.not-active` where nobody issues
+   *   for the CA, or where the line above who would does not allow it
+   */
   async of(caId: number, profileVersionId: number): Promise<Issuer> {
-    const key = `${caId}/${profileVersionId}`;
+    const all = await this.#authorities.all();
+    const wanted = all.find(({ id }) => id === caId);
+    if (wanted === undefined) throw new PkiError('ca.not-found', `there is no CA ${caId} in the ledger`);
+    const profile = await this.#profile(profileVersionId);
+    const authority = profile.kind === 'ocsp-signer' ? wanted : issuingGeneration(wanted, all);
+    if (authority === undefined || !signsStatus(authority)) {
+      throw new PkiError('ca.not-active', `the CA ${wanted.name} is ${wanted.state}, and no generation after it issues`);
+    }
+    requireTrusted(authority, all);
+
+    const key = `${authority.id}/${profileVersionId}`;
+    const line = ancestry(authority, all).map(({ certificate }) => toHex(hash('sha256', certificate, 'buffer'))).join();
     const known = this.#ready.get(key);
-    if (known !== undefined) return known;
-    const authority = (await this.#authorities.all()).find(({ id }) => id === caId);
-    if (authority === undefined) throw new PkiError('ca.not-found', `there is no CA ${caId} in the ledger`);
-    const { document } = await this.#profiles.byId(profileVersionId);
-    const certificate = parseCertificate(authority.certificate);
-    const profile = profileFromDocument(document);
-    const lintContext: LintContext = { issuer: certificate, kind: profile.kind, maxOctets: profile.sizeBudget };
-    const issuer: Issuer = {
-      authority,
-      compiled: compileProfile(profile, { ...certificate, name: authority.name }),
-      algorithm: signatureAlgorithmFor(certificate.spkiDer),
-      publicKey: importPublicKey(certificate.spkiDer),
-      lintContext,
-      lint: compileLint(lintContext),
-    };
-    this.#ready.set(key, issuer);
+    if (known?.line === line) return { ...known.issuer, authority };
+    const issuer = makeReady(authority, all, profile);
+    this.#ready.set(key, { line, issuer });
     return issuer;
   }
+
+  /** A version never changes. */
+  async #profile(versionId: number): Promise<Profile> {
+    const known = this.#versions.get(versionId);
+    if (known !== undefined) return known;
+    const profile = profileFromDocument((await this.#profiles.byId(versionId)).document);
+    this.#versions.set(versionId, profile);
+    return profile;
+  }
+}
+
+/** Nobody would trust what such a CA issues. @throws PkiError `ca.not-active` */
+function requireTrusted(authority: CertificationAuthority, all: readonly CertificationAuthority[]): void {
+  if (isTrusted(authority, all)) return;
+  const culprit = ancestry(authority, all).find((ca) => !isTrusted(ca, [ca])) ?? authority;
+  throw new PkiError('ca.not-active', `the CA ${authority.name} does not issue: ${culprit.name} is ${culprit.revocation === undefined ? culprit.state : 'revoked'}`);
+}
+
+function makeReady(authority: CertificationAuthority, all: readonly CertificationAuthority[], profile: Profile): Issuer {
+  const certificate = parseCertificate(authority.certificate);
+  const above = ancestry(authority, all);
+  // Each of them is valid by then; whether the CA is valid now is asked of each chunk.
+  const from = new Date(Math.max(...above.map(({ notBefore }) => notBefore.getTime())));
+  const fault = chainFault(certificate, above[1], all, from);
+  if (fault !== undefined) throw new PkiError('ca.not-active', `the CA ${authority.name} does not issue: ${fault}`);
+  const algorithm = signatureAlgorithmOf(authority);
+  const lintContext: LintContext = { issuer: certificate, kind: profile.kind, maxOctets: profile.sizeBudget };
+  return {
+    authority,
+    compiled: compileProfile(profile, { ...certificate, name: authority.name }, algorithm),
+    algorithm,
+    publicKey: importPublicKey(certificate.spkiDer),
+    lintContext,
+    lint: compileLint(lintContext),
+    constraints: chainConstraints(authority, all),
+  };
 }

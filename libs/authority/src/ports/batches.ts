@@ -1,5 +1,6 @@
 import type { ErrorCode, EcuSerial, PartNumber, Vin } from '@fleetroot/core';
 import type { AuditEvent } from '@fleetroot/audit';
+import type { SigningPurpose } from './ca-signer.ts';
 
 /** One request, as registration let it through. */
 export interface RequestItem {
@@ -28,6 +29,8 @@ export interface NewBatch {
   readonly profileVersionId: number;
   /** BullMQ's: 1 is served first. */
   readonly priority: number;
+  /** What its signatures count as in the HSM's load control. */
+  readonly purpose: SigningPurpose;
 }
 
 export type BatchState = 'receiving' | 'accepted' | 'done';
@@ -69,7 +72,7 @@ export interface BatchLedger {
    * the items name are registered with the intent (IssuanceLedger.recordIntent), which also finds what conflicts.
    */
   append(batchId: string, items: readonly RequestItem[], failures: readonly FailedItem[]): Promise<void>;
-  /** Closes the batch and puts one `issue-chunk` job a chunk into the outbox. A batch with no good item is done at once. */
+  /** Closes the batch and puts one `issue-chunk` job a chunk (of renewals, `renew-chunk`) into the outbox. A batch with no good item is done at once. */
   accept(batchId: string, bodySha256: Uint8Array, event: AuditEvent): Promise<BatchProgress>;
   /** Forgets a batch that was not accepted. */
   discard(batchId: string): Promise<void>;

@@ -1,13 +1,16 @@
 import type { ErrorCode } from '@fleetroot/core';
 import type { AuditEvent } from '@fleetroot/audit';
 import type { FailedItem, RequestItem } from './batches.ts';
+import type { SigningPurpose } from './ca-signer.ts';
 
 /** A chunk in the hands of one issuer; `fence` proves it. */
 export interface ClaimedChunk {
   readonly chunkId: bigint;
   readonly batchId: string;
   readonly fence: number;
+  /** The CA that the batch was accepted for; the generation after it issues where it has been followed (`issuingGeneration`). */
   readonly caId: number;
+  readonly purpose: SigningPurpose;
   readonly profileVersionId: number;
   /** Place of the chunk's first item in the batch, and the number of places it covers. */
   readonly first: number;
@@ -17,6 +20,8 @@ export interface ClaimedChunk {
 }
 
 export interface NewIntent {
+  /** The CA that signs. */
+  readonly caId: number;
   readonly seed: Uint8Array;
   /** The time every TBS of the chunk is built for. */
   readonly signedAt: Date;
@@ -71,8 +76,11 @@ export interface IssuanceLedger {
     chunk: ClaimedChunk, intentId: bigint | undefined, issued: readonly IssuedItem[], failed: readonly FailedItem[],
     event: AuditEvent,
   ): Promise<void>;
-  /** Gives the chunk back after a failure that may pass (HSM away): burns the open intent, if any; the chunk is pending. */
-  release(chunk: ClaimedChunk, event: AuditEvent | undefined): Promise<void>;
+  /**
+   * Gives the chunk back after a failure that may pass (HSM away): burns the open intent, if any; the chunk is pending.
+   * @param untouched places of items that the HSM was never given: their serials are not burned
+   */
+  release(chunk: ClaimedChunk, event: AuditEvent | undefined, untouched?: readonly number[]): Promise<void>;
   /** Chunks that are pending with nobody working on them, or signing for longer than `staleAfterMs`; oldest first. */
   stale(staleAfterMs: number, limit: number): Promise<readonly bigint[]>;
 }

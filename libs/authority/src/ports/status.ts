@@ -108,6 +108,11 @@ export interface CrlLedger {
    * octets of the newest few stay, of older ones number, times and, in the audit log, SHA-256.
    */
   publish(crl: PublishedCrl, entries: number, event: AuditEvent): Promise<boolean>;
+  /**
+   * Publishes a CRL that was signed elsewhere, of a CA whose key is not online. `importCrl` has checked it; the number must
+   * be above that of every CRL of the CA on record, else nothing changes and the answer is false.
+   */
+  adopt(crl: PublishedCrl, entries: number, event: AuditEvent): Promise<boolean>;
   /** The CRL with the highest number, or undefined before the first. */
   latest(caId: number): Promise<PublishedCrl | undefined>;
 }

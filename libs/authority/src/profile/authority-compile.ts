@@ -17,6 +17,8 @@ export interface AuthorityHoles {
   readonly notBefore: Date;
   /** Values of the subject's parts that the profile leaves to the ceremony, by type. */
   readonly subject: Readonly<Partial<Record<NamePart['type'], string>>>;
+  /** What whoever signs it signs with; absent: the default of that key. */
+  readonly signatureAlgorithm?: SignatureAlgorithm | undefined;
 }
 
 /**
@@ -31,7 +33,7 @@ export function buildAuthorityTbs(
   if (profile.selfSigned !== (issuer === undefined)) throw new TypeError('a self-signed CA has no issuer, and every other has one');
   requireKey(profile, holes.spkiDer);
   const signer = issuer?.spkiDer ?? holes.spkiDer;
-  const algorithm = requireAlgorithm(profile, signatureAlgorithmFor(signer));
+  const algorithm = requireAlgorithm(profile, holes.signatureAlgorithm ?? signatureAlgorithmFor(signer));
   const subject = profile.subject.map((part): NamePart => ({ type: part.type, value: 'fixed' in part ? part.fixed : said(profile, part.type, holes) }));
   const notAfter = lastSecond(profile, issuer, holes.notBefore);
   const tbs = CertificateTemplate.compileAuthority({

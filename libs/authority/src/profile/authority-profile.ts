@@ -1,10 +1,10 @@
-import type { KeyType, NameSubtrees, SignatureAlgorithm } from '@fleetroot/x509';
-import type { FixedExtension, Profile, SubjectAttribute } from './profile.ts';
+import type { AttributeTypeName, KeyType, NameSubtrees, SignatureAlgorithm } from '@fleetroot/x509';
+import type { FixedExtension, Profile } from './profile.ts';
 
 /** One attribute of a CA's subject: a fixed text, or what the ceremony says. */
 export type AuthoritySubjectPart =
-  | { readonly type: SubjectAttribute; readonly fixed: string }
-  | { readonly type: SubjectAttribute; readonly from: 'ceremony' };
+  | { readonly type: AttributeTypeName; readonly fixed: string }
+  | { readonly type: AttributeTypeName; readonly from: 'ceremony' };
 
 /**
  * A validated profile of CA certificates. It is another type than `Profile`, is never kept in the ledger, and nothing

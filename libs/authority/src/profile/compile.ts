@@ -42,9 +42,13 @@ export interface CompiledProfile {
   prepare(facts: RequestFacts, request: CertificationRequest, serial: Uint8Array, signedAt: Date): PreparedCertificate;
 }
 
-/** Compiles the fixed octets once; a thousand certificates then cost what their holes cost. */
-export function compileProfile(profile: Profile, issuer: ProfileIssuer): CompiledProfile {
-  const algorithm = signatureAlgorithmFor(issuer.spkiDer);
+/**
+ * Compiles the fixed octets once; a thousand certificates then cost what their holes cost.
+ * @param algorithm what the CA signs with; the default of its key unless given
+ */
+export function compileProfile(
+  profile: Profile, issuer: ProfileIssuer, algorithm: SignatureAlgorithm = signatureAlgorithmFor(issuer.spkiDer),
+): CompiledProfile {
   const templateOf = templates(profile, issuer, algorithm);
   const octets = certificateOctets(issuer.spkiDer, algorithm);
   return {

@@ -46,6 +46,7 @@ export function testAuthority(overrides: Partial<CertificationAuthority> = {}): 
   return {
     authority: {
       id: 3, name: caName('ecu-issuing'), parentId: undefined, state: 'active', certificate: der, keyId: Uint8Array.of(1),
+      signatureAlgorithm: undefined, labels: {}, successorId: undefined, switchAt: undefined, revocation: undefined,
       notBefore: caStart, notAfter: caEnd, ...overrides,
     },
     certificate: parseCertificate(der),

@@ -1,9 +1,10 @@
 import { type Clock, isPkiError } from '@fleetroot/core';
-import type { CertificationAuthority, StatusLedger } from '@fleetroot/authority';
+import { type CertificationAuthority, isTrusted, lineRevocation, signsStatus, type StatusLedger } from '@fleetroot/authority';
 import {
   assembleOcspResponse, buildOcspResponseData, type CertId, type IssuerHashes, issuerHashes, keyIdentifier, namesIssuer,
   ocspErrorResponse, type OcspRequest, parseCertificate, type ParsedCertificate, parseOcspRequest, signatureAlgorithmFor,
 } from '@fleetroot/x509';
+import { underRevokedCa } from './revoked-ca.ts';
 
 /** A delegated signer (RFC 6960 section 4.2.2.2), or the CA itself. */
 export interface OcspSigner {
@@ -15,7 +16,10 @@ export interface OcspSigner {
 
 export interface OcspDeps {
   readonly ledger: Pick<StatusLedger, 'authorities' | 'statuses'>;
-  /** undefined, or an error that may pass: no signer yet, the client shall try later. */
+  /**
+   * undefined: none. Where the CA signs status here there will be one soon, and the client shall try later; so it shall
+   * after an error that may pass.
+   */
   signerFor(caId: number): Promise<OcspSigner | undefined>;
   readonly clock: Clock;
   /** From thisUpdate to nextUpdate; cut short where the signer's certificate ends before. */
@@ -30,8 +34,11 @@ const signers = new WeakMap<Uint8Array, ParsedCertificate>();
 
 /**
  * The OCSPResponse, DER, to an OCSPRequest, DER. Never throws: what goes wrong is an error response of RFC 6960
- * section 2.3. `good` only for a serial on record, `unknown` for any other of the CA. A request that names a CA that is
- * not ours, or several CAs at once, is `unauthorized`: one signer answers for one CA.
+ * section 2.3. `good` only for a serial on record, `unknown` for any other of the CA; all are `revoked` where the CA, or
+ * one above it, is (RFC 6960 section 2.7). A CA is told from others by its name and its key: generations of one name are
+ * CAs of their own, and a key that is certified twice is one CA. A request that names a CA that is not ours, or several
+ * CAs at once, is `unauthorized`: one signer answers for one CA. So is one for a CA that has no signer and will not get
+ * one here.
  */
 export async function answerOcsp(requestDer: Uint8Array, deps: OcspDeps): Promise<Uint8Array> {
   let request: OcspRequest;
@@ -49,15 +56,19 @@ export async function answerOcsp(requestDer: Uint8Array, deps: OcspDeps): Promis
 }
 
 async function answer(request: OcspRequest, deps: OcspDeps): Promise<Uint8Array> {
-  const authority = commonIssuer(request, await deps.ledger.authorities());
+  const authorities = await deps.ledger.authorities();
+  const authority = commonIssuer(request, authorities);
   if (authority === undefined) return ocspErrorResponse('unauthorized');
   const signer = await deps.signerFor(authority.id);
-  if (signer === undefined) return ocspErrorResponse('tryLater');
-  const certificate = parsed(signer.certificate);
   // Read before the ledger is asked: the status is known to be right at this time, not later.
   const now = wholeSecond(deps.clock.now());
-  if (certificate.notAfter <= now || certificate.notBefore > now) return ocspErrorResponse('tryLater');
-  const statuses = await deps.ledger.statuses(authority.id, request.requests.map(({ serial }) => serial));
+  const certificate = signer === undefined ? undefined : parsed(signer.certificate);
+  if (signer === undefined || certificate === undefined || certificate.notAfter <= now || certificate.notBefore > now) {
+    return ocspErrorResponse(signsStatus(authority) && isTrusted(authority, authorities) ? 'tryLater' : 'unauthorized');
+  }
+  const own = await deps.ledger.statuses(authority.id, request.requests.map(({ serial }) => serial));
+  const ofCa = lineRevocation(authority, authorities);
+  const statuses = ofCa === undefined ? own : request.requests.map((_, place) => underRevokedCa(own[place], ofCa));
   const nextUpdate = new Date(Math.min(now.getTime() + deps.lifetimeMs, certificate.notAfter.getTime()));
   const responseData = buildOcspResponseData({
     responderKeyHash: keyIdentifier(certificate.spkiDer),

@@ -40,7 +40,7 @@ export class PostgresBatchLedger implements BatchLedger {
       await close(tx, batchId, bodySha256);
       const jobs = await tx.query(
         `INSERT INTO outbox (job, payload, priority)
-         SELECT 'issue-chunk', jsonb_build_object('chunkId', c.id::text), b.priority
+         SELECT CASE b.purpose WHEN 'renewal' THEN 'renew-chunk' ELSE 'issue-chunk' END, jsonb_build_object('chunkId', c.id::text), b.priority
          FROM chunk c JOIN batch b ON b.id = c.batch_id WHERE c.batch_id = $1 AND c.state = 'pending' ORDER BY c.first
          RETURNING id`, [batchId]);
       if (jobs.length > 0) await announceOutbox(tx);
@@ -69,7 +69,7 @@ export class PostgresBatchLedger implements BatchLedger {
       if (conflict !== undefined) throw new PkiError(conflict);
       const chunkId = await appendChunk(tx, this.#key, begun.batchId, [item], []);
       await close(tx, begun.batchId, bodySha256);
-      await addToOutbox(tx, 'issue-chunk', { chunkId: String(chunkId) }, batch.priority);
+      await addToOutbox(tx, batch.purpose === 'renewal' ? 'renew-chunk' : 'issue-chunk', { chunkId: String(chunkId) }, batch.priority);
       await appendEvent(tx, event(begun.batchId));
       return { kind: 'new', batchId: begun.batchId, chunkId };
     });
@@ -100,9 +100,9 @@ async function open(tx: Queryable, batch: NewBatch): Promise<Begun> {
   for (let attempt = 0; attempt < 2; attempt++) {
     const batchId = randomUUID();
     const added = await tx.query(
-      `INSERT INTO batch (id, principal_id, idempotency_key, ca_id, profile_version_id, priority, state)
-       VALUES ($1, $2, $3, $4, $5, $6, 'receiving') ON CONFLICT (principal_id, idempotency_key) DO NOTHING RETURNING id`,
-      [batchId, batch.principalId, batch.idempotencyKey, batch.caId, batch.profileVersionId, batch.priority]);
+      `INSERT INTO batch (id, principal_id, idempotency_key, ca_id, profile_version_id, priority, purpose, state)
+       VALUES ($1, $2, $3, $4, $5, $6, $7, 'receiving') ON CONFLICT (principal_id, idempotency_key) DO NOTHING RETURNING id`,
+      [batchId, batch.principalId, batch.idempotencyKey, batch.caId, batch.profileVersionId, batch.priority, batch.purpose]);
     if (added.length > 0) return { kind: 'new', batchId };
     const known = await readBatchByKey(tx, batch.principalId, batch.idempotencyKey ?? '');
     if (known !== undefined && known.state !== 'receiving') return { kind: 'known', batch: known };

@@ -2,7 +2,7 @@ import type { AuditEvent } from '@fleetroot/audit';
 import type { LedgerKey } from '@fleetroot/core';
 import { appendEvent } from '../audit-log.ts';
 import type { Queryable } from '../database.ts';
-import { addToOutbox } from '../outbox.ts';
+import { askForCrl } from '../status/ask-for-crl.ts';
 
 interface IntentRow {
   readonly id: bigint;
@@ -13,30 +13,38 @@ interface IntentRow {
   readonly items: number;
 }
 
-/** CRLs are made before certificates: what is burned or revoked waits for one. */
-export const CRL_PRIORITY = 1;
+/** What the process that gives a chunk back knows of its attempt; whoever takes over from a dead one knows nothing. */
+interface Knowledge {
+  /** In place of the event that each intent gets otherwise. */
+  readonly told?: AuditEvent | undefined;
+  /** Places of items that the HSM was never given: no signature can exist. They are kept with the intent. */
+  readonly untouched?: readonly number[];
+}
 
 /**
  * Burns the serials of the chunk's open intents: signatures by them may exist outside the ledger, so that each is put on
  * the CRL and none is ever signed again (I8). They are derived again from the committed seed; what the attempt would
- * have refused is burned with the rest, as only its own process knew. `told` is the event of a caller who knows more; otherwise each intent gets one of its own.
+ * have refused is burned with the rest, as only its own process knew.
  */
-export async function burnOpenIntents(tx: Queryable, key: LedgerKey, chunkId: bigint, told?: AuditEvent): Promise<void> {
+export async function burnOpenIntents(tx: Queryable, key: LedgerKey, chunkId: bigint, { told, untouched = [] }: Knowledge = {}): Promise<void> {
+  const spared = new Set(untouched);
   const intents = await tx.query<IntentRow>(
-    `UPDATE intent SET state = 'abandoned' WHERE chunk_id = $1 AND state = 'open' RETURNING id, ca_id, seed, not_after, first, items`, [chunkId]);
+    `UPDATE intent SET state = 'abandoned', untouched = ARRAY(SELECT u FROM unnest($2::int[]) AS u WHERE u >= first AND u < first + items ORDER BY u)
+     WHERE chunk_id = $1 AND state = 'open' RETURNING id, ca_id, seed, not_after, first, items`, [chunkId, [...spared]]);
   for (const intent of intents) {
-    const ordinals = Array.from({ length: intent.items }, (_, place) => intent.first + place);
+    const ordinals = Array.from({ length: intent.items }, (_, place) => intent.first + place).filter((ordinal) => !spared.has(ordinal));
+    if (ordinals.length === 0) continue;
     await burnSerials(tx, intent.ca_id, intent.id, intent.not_after, ordinals.map((ordinal) => key.deriveSerial(intent.seed, ordinal)));
-    await addToOutbox(tx, 'publish-crl', { caId: intent.ca_id }, CRL_PRIORITY);
+    await askForCrl(tx, intent.ca_id);
   }
-  const events = told === undefined ? intents.map((intent) => abandoned(chunkId, intent)) : [told];
+  const events = told === undefined ? intents.map((intent) => abandoned(chunkId, intent, spared.size)) : [told];
   for (const event of events) await appendEvent(tx, event);
 }
 
-function abandoned(chunkId: bigint, { id, ca_id, first, items, seed }: IntentRow): AuditEvent {
+function abandoned(chunkId: bigint, { id, ca_id, first, items, seed }: IntentRow, untouched: number): AuditEvent {
   return {
     action: 'intent.abandoned', actor: 'system:issuer', at: new Date(), subject: `chunk:${chunkId}`,
-    data: { intent: String(id), ca: ca_id, first, items, seed: seed.toString('hex') },
+    data: { intent: String(id), ca: ca_id, first, items, untouched, seed: seed.toString('hex') },
   };
 }
 
@@ -46,7 +54,7 @@ export async function burnItems(tx: Queryable, key: LedgerKey, intentId: bigint,
   const [intent] = await tx.query<IntentRow>('SELECT id, ca_id, seed, not_after, first, items FROM intent WHERE id = $1', [intentId]);
   if (intent === undefined) return;
   await burnSerials(tx, intent.ca_id, intent.id, intent.not_after, ordinals.map((ordinal) => key.deriveSerial(intent.seed, ordinal)));
-  await addToOutbox(tx, 'publish-crl', { caId: intent.ca_id }, CRL_PRIORITY);
+  await askForCrl(tx, intent.ca_id);
 }
 
 async function burnSerials(tx: Queryable, caId: number, intentId: bigint, notAfter: Date, serials: readonly Uint8Array[]): Promise<void> {

@@ -20,8 +20,10 @@ export async function completeChunk(
      WHERE id = $1 AND fence = $2 AND state = 'signing' RETURNING id`,
     [chunk.chunkId, chunk.fence, issued.length, failed.length]);
   if (guard === undefined) throw new PkiError('store.stale-fence');
-  if (intentId !== undefined) await closeIntent(tx, chunk, intentId);
-  await insertCertificates(tx, chunk, intentId, issued);
+  if (intentId !== undefined) {
+    const caId = await closeIntent(tx, chunk, intentId);
+    await insertCertificates(tx, chunk, caId, intentId, issued);
+  }
   await insertFailures(tx, chunk.chunkId, failed);
   if (intentId !== undefined) {
     await burnItems(tx, key, intentId, failed.filter(({ code }) => code === 'issuance.abandoned').map(({ ordinal }) => ordinal));
@@ -34,14 +36,16 @@ export async function completeChunk(
   await tx.query(`SELECT pg_notify('fleetroot_chunk', $1)`, [String(chunk.chunkId)]);
 }
 
-async function closeIntent(tx: Queryable, chunk: ClaimedChunk, intentId: bigint): Promise<void> {
-  const closed = await tx.query(
-    `UPDATE intent SET state = 'stored' WHERE id = $1 AND chunk_id = $2 AND fence = $3 AND state = 'open' RETURNING id`,
+/** The CA that signed: of a batch whose CA was followed by another generation it is that one. */
+async function closeIntent(tx: Queryable, chunk: ClaimedChunk, intentId: bigint): Promise<number> {
+  const [closed] = await tx.query<{ ca_id: number }>(
+    `UPDATE intent SET state = 'stored' WHERE id = $1 AND chunk_id = $2 AND fence = $3 AND state = 'open' RETURNING ca_id`,
     [intentId, chunk.chunkId, chunk.fence]);
-  if (closed.length !== 1) throw new PkiError('store.stale-fence', 'the intent is not open');
+  if (closed === undefined) throw new PkiError('store.stale-fence', 'the intent is not open');
+  return closed.ca_id;
 }
 
-async function insertCertificates(tx: Queryable, chunk: ClaimedChunk, intentId: bigint | undefined, issued: readonly IssuedItem[]): Promise<void> {
+async function insertCertificates(tx: Queryable, chunk: ClaimedChunk, caId: number, intentId: bigint, issued: readonly IssuedItem[]): Promise<void> {
   if (issued.length === 0) return;
   const serials = packColumn(issued.map(({ serial }) => serial));
   const keys = packColumn(issued.map(({ spkiSha256 }) => spkiSha256));
@@ -58,7 +62,7 @@ async function insertCertificates(tx: Queryable, chunk: ClaimedChunk, intentId: 
        AS item (ordinal, ecu_serial, subject_name, not_before, not_after,
          serial_at, serial_length, key_at, key_length, der_at, der_length)`,
     [
-      chunk.caId, chunk.profileVersionId, chunk.chunkId, intentId, serials.blob, keys.blob, ders.blob,
+      caId, chunk.profileVersionId, chunk.chunkId, intentId, serials.blob, keys.blob, ders.blob,
       issued.map(({ ordinal }) => ordinal), issued.map(({ ecuSerial }) => ecuSerial ?? null),
       issued.map(({ subjectName }) => subjectName ?? null), issued.map(({ notBefore }) => notBefore.toISOString()),
       issued.map(({ notAfter }) => notAfter.toISOString()),

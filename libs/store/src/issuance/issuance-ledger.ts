@@ -1,5 +1,5 @@
 import type { AuditEvent } from '@fleetroot/audit';
-import type { ClaimedChunk, FailedItem, IssuanceLedger, IssuedItem, NewIntent, RecordedIntent } from '@fleetroot/authority';
+import type { ClaimedChunk, FailedItem, IssuanceLedger, IssuedItem, NewIntent, RecordedIntent, SigningPurpose } from '@fleetroot/authority';
 import { type LedgerKey, PkiError } from '@fleetroot/core';
 import type { Database } from '../database.ts';
 import { burnOpenIntents } from './burn.ts';
@@ -7,7 +7,13 @@ import { claimChunk } from './claim.ts';
 import { completeChunk } from './complete.ts';
 import { recordIntent } from './record-intent.ts';
 
-export class PostgresIssuanceLedger implements IssuanceLedger {
+/** What waits to be signed. */
+export interface IssuanceBacklog {
+  /** Items of accepted batches that have no outcome yet; a purpose without any is left out. */
+  backlog(): Promise<readonly { readonly purpose: SigningPurpose; readonly items: number }[]>;
+}
+
+export class PostgresIssuanceLedger implements IssuanceLedger, IssuanceBacklog {
   readonly #database: Database;
   readonly #key: LedgerKey;
 
@@ -31,13 +37,13 @@ export class PostgresIssuanceLedger implements IssuanceLedger {
     return this.#database.transaction((tx) => completeChunk(tx, this.#key, chunk, intentId, issued, failed, event));
   }
 
-  async release(chunk: ClaimedChunk, event: AuditEvent | undefined): Promise<void> {
+  async release(chunk: ClaimedChunk, event: AuditEvent | undefined, untouched: readonly number[] = []): Promise<void> {
     await this.#database.transaction(async (tx) => {
       const released = await tx.query(
         `UPDATE chunk SET state = 'pending', claimed_at = NULL WHERE id = $1 AND fence = $2 AND state = 'signing' RETURNING id`,
         [chunk.chunkId, chunk.fence]);
       if (released.length === 0) throw new PkiError('store.stale-fence');
-      await burnOpenIntents(tx, this.#key, chunk.chunkId, event);
+      await burnOpenIntents(tx, this.#key, chunk.chunkId, { told: event, untouched });
     });
   }
 
@@ -48,5 +54,12 @@ export class PostgresIssuanceLedger implements IssuanceLedger {
          AND coalesce(c.claimed_at, b.accepted_at) < clock_timestamp() - $1 * interval '1 millisecond'
        ORDER BY c.id LIMIT $2`, [staleAfterMs, limit]);
     return rows.map(({ id }) => id);
+  }
+
+  /** Reads the open chunks alone, by their partial index: it costs the same however large the ledger is. */
+  backlog(): Promise<readonly { readonly purpose: SigningPurpose; readonly items: number }[]> {
+    return this.#database.query(
+      `SELECT b.purpose, sum(c.items - c.failed)::int AS items FROM chunk c JOIN batch b ON b.id = c.batch_id
+       WHERE c.state <> 'done' AND b.state = 'accepted' GROUP BY b.purpose ORDER BY b.purpose`);
   }
 }

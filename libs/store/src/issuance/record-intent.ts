@@ -1,11 +1,15 @@
-import type { ClaimedChunk, NewIntent, RecordedIntent } from '@fleetroot/authority';
+import { type CaState, type ClaimedChunk, may, type NewIntent, type RecordedIntent } from '@fleetroot/authority';
 import { type LedgerKey, PkiError } from '@fleetroot/core';
 import type { Queryable } from '../database.ts';
 import { registerEcus } from '../fleet/register-ecus.ts';
 import { advances, requireSaneTime } from '../signing-time.ts';
 
 interface GuardRow {
-  readonly state: string;
+  readonly name: string;
+  readonly state: CaState;
+  readonly key_here: boolean;
+  /** It, or a CA above it, is revoked. */
+  readonly line_revoked: boolean;
   readonly not_before: Date;
   readonly not_after: Date;
   readonly last_signed_at: Date | null;
@@ -20,8 +24,13 @@ export async function recordIntent(tx: Queryable, key: LedgerKey, chunk: Claimed
   const [guard] = await tx.query<GuardRow>(
     `UPDATE chunk SET claimed_at = clock_timestamp() FROM ca, profile_version p
      WHERE chunk.id = $1 AND chunk.fence = $2 AND chunk.state = 'signing' AND ca.id = $3 AND p.id = $4
-     RETURNING ca.state, ca.not_before, ca.not_after, ca.last_signed_at, p.name AS profile, clock_timestamp() AS now`,
-    [chunk.chunkId, chunk.fence, chunk.caId, chunk.profileVersionId]);
+     RETURNING ca.name, ca.state, ca.key_id IS NOT NULL AS key_here, ca.not_before, ca.not_after, ca.last_signed_at,
+       p.name AS profile, clock_timestamp() AS now, (
+         WITH RECURSIVE line (parent_id, revoked_at) AS (
+           SELECT ca.parent_id, ca.revoked_at
+           UNION SELECT above.parent_id, above.revoked_at FROM line JOIN ca above ON above.id = line.parent_id)
+         SELECT bool_or(revoked_at IS NOT NULL) FROM line) AS line_revoked`,
+    [chunk.chunkId, chunk.fence, intent.caId, chunk.profileVersionId]);
   if (guard === undefined) throw new PkiError('store.stale-fence');
   // The clock first: by a wrong one a CA looks expired, and its items would fail for good.
   requireSaneTime(intent.signedAt, guard.now, guard.last_signed_at);
@@ -30,20 +39,24 @@ export async function recordIntent(tx: Queryable, key: LedgerKey, chunk: Claimed
   const [row] = await tx.query<{ id: bigint }>(
     `INSERT INTO intent (chunk_id, fence, ca_id, profile_version_id, seed, signed_at, not_after, first, items)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id`,
-    [chunk.chunkId, chunk.fence, chunk.caId, chunk.profileVersionId, intent.seed, intent.signedAt, intent.notAfter, chunk.first, chunk.items]);
+    [chunk.chunkId, chunk.fence, intent.caId, chunk.profileVersionId, intent.seed, intent.signedAt, intent.notAfter, chunk.first, chunk.items]);
   if (row === undefined) throw new PkiError('internal', 'an intent was not stored');
   // Last: the row is every issuer's.
   if (advances(intent.signedAt, guard.last_signed_at)) {
-    await tx.query('UPDATE ca SET last_signed_at = GREATEST(last_signed_at, $2) WHERE id = $1', [chunk.caId, intent.signedAt]);
+    await tx.query('UPDATE ca SET last_signed_at = GREATEST(last_signed_at, $2) WHERE id = $1', [intent.caId, intent.signedAt]);
   }
   return { intentId: row.id, refused };
 }
 
-/** A CA that is being retired still certifies its OCSP signers, and nothing else (I10). */
+/** One that waits for its turn, or has had it, certifies its OCSP signers and nothing else (I10). */
 function requireIssuing(ca: GuardRow, { signedAt, notAfter }: NewIntent): void {
-  const may = ca.state === 'active' || (ca.state === 'retiring' && ca.profile === 'ocsp-signer');
-  if (!may) throw new PkiError('ca.not-active', `the CA is ${ca.state}: it does not issue`);
-  if (signedAt < ca.not_before || signedAt > ca.not_after) throw new PkiError('ca.not-active', 'the CA certificate is not valid now');
+  const refuse = (why: string): never => {
+    throw new PkiError('ca.not-active', `the CA ${ca.name} ${why}`);
+  };
+  if (!may(ca.state, ca.profile === 'ocsp-signer' ? 'status' : 'issue')) refuse(`is ${ca.state}: it does not issue`);
+  if (!ca.key_here) refuse('has its key elsewhere: it does not issue here');
+  if (ca.line_revoked) refuse('is below a CA that is revoked: it does not issue');
+  if (signedAt < ca.not_before || signedAt > ca.not_after) refuse('has a certificate that is not valid now');
   // A leaf never outlives its issuer (I7).
   if (notAfter > ca.not_after) throw new PkiError('internal', 'an item would be valid for longer than its CA');
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { MigrationList } from '@prisma/schema-engine-wasm';
 import { Client } from 'pg';
 import { PkiError, type Secret } from '@fleetroot/core';
+import { listCaCertificates } from './ceremony-certificates.ts';
 import { noFilter, openSchemaEngine } from './schema-engine.ts';
 
 /** Held while migrating: "fleetroot" in ASCII, cut to a bigint. */
@@ -32,6 +33,7 @@ export async function migrate({ databaseUrl, folder }: MigrateOptions): Promise<
     const { engine, close } = await openSchemaEngine(databaseUrl.reveal());
     try {
       const { appliedMigrationNames } = await engine.applyMigrations({ migrationsList: list, filters: noFilter });
+      await listCaCertificates(lock);
       await lock.query('SELECT grant_status_role()');
       return { applied: appliedMigrationNames };
     } finally {

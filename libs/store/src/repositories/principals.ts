@@ -20,8 +20,13 @@ export class PrismaPrincipalLedger implements PrincipalLedger {
     return (await this.#database.prisma((prisma) => prisma.principal.findMany({ orderBy: { id: 'asc' } }))).map(principalOf);
   }
 
-  put(name: string, roles: readonly Role[], tokenSha256: Uint8Array, expiresAt: Date | undefined, event: AuditEvent): Promise<Principal> {
-    const held = { roles: [...roles], tokenSha256: Uint8Array.from(tokenSha256), expiresAt: expiresAt ?? null };
+  put(
+    name: string, roles: readonly Role[], tokenSha256: Uint8Array, expiresAt: Date | undefined, event: AuditEvent, authorities?: readonly string[],
+  ): Promise<Principal> {
+    const held = {
+      roles: [...roles], tokenSha256: Uint8Array.from(tokenSha256), expiresAt: expiresAt ?? null,
+      ...(authorities === undefined ? {} : { authorities: [...authorities] }),
+    };
     return this.#database.prismaTransaction(async (tx) => {
       // With every unique field of one kind in `where` and the same value in `create`, this is one INSERT ON CONFLICT.
       const row = await tx.principal.upsert({ where: { name }, create: { name, ...held }, update: { ...held, disabledAt: null } });
@@ -33,7 +38,7 @@ export class PrismaPrincipalLedger implements PrincipalLedger {
 
 function principalOf(row: PrincipalRow): Principal {
   return {
-    id: row.id, name: row.name, roles: row.roles as Role[], createdAt: row.createdAt,
+    id: row.id, name: row.name, roles: row.roles as Role[], authorities: row.authorities, createdAt: row.createdAt,
     expiresAt: row.expiresAt ?? undefined, disabledAt: row.disabledAt ?? undefined,
   };
 }

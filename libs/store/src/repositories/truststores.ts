@@ -26,17 +26,19 @@ export class PrismaTruststoreLedger implements TruststoreLedger {
   }
 
   publish(
-    name: string, description: string, caIds: readonly number[], pem: string, event: (version: number) => AuditEvent,
+    name: string, description: string | undefined, caIds: readonly number[], pem: string,
+    event: (version: number) => AuditEvent, basedOn?: number,
   ): Promise<TruststoreVersion> {
     const sha256 = Uint8Array.from(createHash('sha256').update(pem).digest());
     return this.#database.prismaTransaction(async (tx) => {
-      await tx.truststore.createMany({ data: { name, description }, skipDuplicates: true });
+      await tx.truststore.createMany({ data: { name, description: description ?? '' }, skipDuplicates: true });
       // One publisher of a truststore at a time: versions count without a gap.
       await tx.$queryRaw`SELECT name FROM truststore WHERE name = ${name} FOR UPDATE`;
       const current = await tx.truststoreVersion.findFirst({ where: { truststore: name }, orderBy: { version: 'desc' } });
       if (current !== null && equalBytes(current.sha256, sha256)) return current;
+      if (current !== null && basedOn !== undefined && current.version !== basedOn) return current;
       const version = (current?.version ?? 0) + 1;
-      await tx.truststore.update({ where: { name }, data: { description } });
+      if (description !== undefined) await tx.truststore.update({ where: { name }, data: { description } });
       const row = await tx.truststoreVersion.create({ data: { truststore: name, version, caIds: [...caIds], sha256, pem } });
       await appendEventByPrisma(tx, event(version));
       return row;

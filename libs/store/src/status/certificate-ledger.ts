@@ -1,9 +1,10 @@
 import type { AuditEvent } from '@fleetroot/audit';
-import { type CertificateLedger, type CertificateQuery, type CertificateRecord, type RevocationReason, revocationReasons } from '@fleetroot/authority';
+import type { CertificateLedger, CertificateQuery, CertificateRecord } from '@fleetroot/authority';
 import { type CaName, type LedgerKey, PkiError, type Serial, serialFromBytes, serialToBytes } from '@fleetroot/core';
 import { appendEvent } from '../audit-log.ts';
 import type { Database } from '../database.ts';
 import { openVin, vinIndex } from '../fleet/vehicles.ts';
+import { reasonName } from './reason-name.ts';
 
 interface CertificateRow {
   readonly id: bigint;
@@ -44,15 +45,6 @@ const RENEWED = `(
     AND (SELECT name FROM profile_version WHERE id = n.profile_version_id) = (SELECT name FROM profile_version WHERE id = c.profile_version_id)
     AND NOT EXISTS (SELECT FROM revocation r WHERE r.ca_id = n.ca_id AND r.serial = n.serial)
   LIMIT 1)`;
-
-const reasonNames = new Map(Object.entries(revocationReasons).map(([name, code]) => [code as number, name as RevocationReason]));
-
-/** @throws PkiError `internal` for a code that RFC 5280 section 5.3.1 does not know */
-export function reasonName(code: number): RevocationReason {
-  const name = reasonNames.get(code);
-  if (name === undefined) throw new PkiError('internal', `the ledger holds an unknown revocation reason (${code})`);
-  return name;
-}
 
 export class PostgresCertificateLedger implements CertificateLedger {
   readonly #database: Database;

@@ -1,5 +1,5 @@
 import type { AuditEvent } from '@fleetroot/audit';
-import type { CrlLedger, PublishedCrl, RevokedEntry } from '@fleetroot/authority';
+import { type CaState, type CrlLedger, may, type PublishedCrl, type RevokedEntry } from '@fleetroot/authority';
 import { PkiError } from '@fleetroot/core';
 import { appendEvent } from '../audit-log.ts';
 import type { Database, Queryable } from '../database.ts';
@@ -9,9 +9,13 @@ import { latestCrl } from './published-crl.ts';
 const PAGE = 10_000;
 /** The octets of so many published CRLs of a CA are kept; a CRL of each revocation would fill the disk. */
 const KEPT = 16;
+/** Of a bigint. RFC 5280 section 5.2.3 allows numbers of 20 octets; our own are times in milliseconds. */
+const LARGEST_NUMBER = 2n ** 63n - 1n;
 
 interface CaRow {
-  readonly state: string;
+  readonly name: string;
+  readonly state: CaState;
+  readonly key_here: boolean;
   readonly crl_number: bigint;
   readonly last_signed_at: Date | null;
   readonly last_this_update: Date | null;
@@ -36,11 +40,12 @@ export class PostgresCrlLedger implements CrlLedger {
     return this.#database.transaction(async (tx) => {
       // The lock on the CA's row puts publishers in one order.
       const [ca] = await tx.query<CaRow>(
-        `SELECT state, crl_number, last_signed_at, clock_timestamp() AS now,
+        `SELECT name, state, key_id IS NOT NULL AS key_here, crl_number, last_signed_at, clock_timestamp() AS now,
                 (SELECT max(this_update) FROM crl WHERE ca_id = ca.id) AS last_this_update
          FROM ca WHERE id = $1 FOR UPDATE`, [caId]);
       if (ca === undefined) throw new PkiError('ca.not-found');
-      if (ca.state === 'retired' || ca.state === 'compromised') throw new PkiError('ca.not-active', `the CA is ${ca.state}: it signs no CRL`);
+      if (!may(ca.state, 'status')) throw new PkiError('ca.not-active', `the CA ${ca.name} is ${ca.state}: it signs no CRL`);
+      if (!ca.key_here) throw new PkiError('ca.not-active', `the CA ${ca.name} has its key elsewhere: import the CRL that was signed there`);
       requireSaneTime(thisUpdate, ca.now, ca.last_signed_at);
       if (ca.last_this_update !== null && thisUpdate < ca.last_this_update) {
         throw new PkiError('clock.skew', `the clock is behind the thisUpdate of a CRL before (${ca.last_this_update.toISOString()})`);
@@ -99,6 +104,23 @@ export class PostgresCrlLedger implements CrlLedger {
          WHERE ca_id = $1 AND number = $2 AND published_at IS NULL AND this_update = $5 AND next_update = $6 RETURNING id`,
         [crl.caId, crl.number, crl.der, entries, crl.thisUpdate, crl.nextUpdate]);
       if (published.length !== 1) throw new PkiError('crl.invalid', `the CRL number ${crl.number} was not reserved for this CRL`);
+      await dropOldOctets(tx, crl.caId);
+      await appendEvent(tx, event);
+      return true;
+    });
+  }
+
+  adopt(crl: PublishedCrl, entries: number, event: AuditEvent): Promise<boolean> {
+    return this.#database.transaction(async (tx) => {
+      if (crl.number > LARGEST_NUMBER) throw new PkiError('crl.import-refused', 'the CRL number is longer than 63 bits, which the ledger cannot hold: have a CRL with a smaller one signed');
+      const [ca] = await tx.query<{ crl_number: bigint }>('SELECT crl_number FROM ca WHERE id = $1 FOR NO KEY UPDATE', [crl.caId]);
+      if (ca === undefined) throw new PkiError('ca.not-found');
+      // It counts every number of the CA, whoever gave it out.
+      if (crl.number <= ca.crl_number) return false;
+      await tx.query('UPDATE ca SET crl_number = $2 WHERE id = $1', [crl.caId, crl.number]);
+      await tx.query(
+        `INSERT INTO crl (ca_id, number, this_update, next_update, entries, der, published_at) VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp())`,
+        [crl.caId, crl.number, crl.thisUpdate, crl.nextUpdate, entries, crl.der]);
       await dropOldOctets(tx, crl.caId);
       await appendEvent(tx, event);
       return true;

@@ -1,21 +1,23 @@
 import type { AuditEvent } from '@fleetroot/audit';
-import { type NewRevocation, revokedAgain, type RevocationLedger, type RevocationReason, revocationReasons } from '@fleetroot/authority';
+import { type NewRevocation, type RevocationLedger, type RevocationReason, revocationReasons } from '@fleetroot/authority';
 import { PkiError, serialToBytes } from '@fleetroot/core';
 import { appendEvent } from '../audit-log.ts';
+import { caCertificateFacts } from '../authorities/ca-certificate.ts';
 import type { Database, Queryable } from '../database.ts';
-import { CRL_PRIORITY } from '../issuance/burn.ts';
-import { addToOutbox } from '../outbox.ts';
-import { reasonName } from './certificate-ledger.ts';
+import { askForCrl } from './ask-for-crl.ts';
+import { blockKey } from './block-key.ts';
+import { reasonName } from './reason-name.ts';
+import { putRevocation } from './revocation-row.ts';
 
 interface Target {
   readonly ca_id: number;
   readonly not_after: Date;
-  readonly spki_sha256: Buffer;
-}
-
-interface OnRecord {
-  readonly reason: number;
-  readonly revoked_at: Date;
+  /** Of a certificate that was issued here. */
+  readonly spki_sha256: Buffer | null;
+  /** Of one that a ceremony made. */
+  readonly kind: string | null;
+  readonly der: Buffer | null;
+  readonly subject: string | null;
 }
 
 type Revoked = { readonly changed: boolean; readonly revokedAt: Date; readonly reason: RevocationReason };
@@ -30,47 +32,53 @@ export class PostgresRevocationLedger implements RevocationLedger {
   revoke(revocation: NewRevocation, event: AuditEvent): Promise<Revoked> {
     return this.#database.transaction(async (tx) => {
       const serial = serialToBytes(revocation.serial);
-      const [target] = await tx.query<Target>(
-        'SELECT c.ca_id, c.not_after, c.spki_sha256 FROM certificate c JOIN ca ON ca.id = c.ca_id WHERE ca.name = $1 AND c.serial = $2',
-        [revocation.ca, serial]);
-      if (target === undefined) throw new PkiError('certificate.not-found');
+      const target = await find(tx, revocation.ca, serial);
       const revoked = await record(tx, revocation, serial, target);
       if (!revoked.changed) return revoked;
-      // A key that is in other hands is certified for nobody again (I11).
-      if (revoked.reason === 'keyCompromise') await tx.query('UPDATE subject_key SET blocked = true WHERE spki_sha256 = $1', [target.spki_sha256]);
-      await addToOutbox(tx, 'publish-crl', { caId: target.ca_id }, CRL_PRIORITY);
+      if (revoked.reason === 'keyCompromise') await blockKeyOf(tx, target, revocation);
+      await askForCrl(tx, target.ca_id);
       await appendEvent(tx, event);
       return revoked;
     });
   }
 }
 
-async function record(tx: Queryable, { reason, revokedAt, invalidityDate, principalId }: NewRevocation, serial: Uint8Array, target: Target): Promise<Revoked> {
-  if (reason === 'removeFromCRL') return releaseHold(tx, target.ca_id, serial);
-  const added = await tx.query(
-    `INSERT INTO revocation (ca_id, serial, reason, revoked_at, invalidity_date, not_after, principal_id)
-     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (ca_id, serial) DO NOTHING RETURNING reason`,
-    [target.ca_id, serial, revocationReasons[reason], revokedAt, invalidityDate ?? null, target.not_after, principalId]);
-  if (added.length > 0) return { changed: true, revokedAt, reason };
-  const [known] = await tx.query<OnRecord>('SELECT reason, revoked_at FROM revocation WHERE ca_id = $1 AND serial = $2 FOR UPDATE', [target.ca_id, serial]);
-  // Gone between the two statements: a hold was released.
-  if (known === undefined) throw new PkiError('store.unavailable', 'the revocation was changed at the same time: try again');
-  const before = reasonName(known.reason);
-  switch (revokedAgain(before, reason)) {
-    case 'same': return { changed: false, revokedAt: known.revoked_at, reason };
-    case 'conflict': throw new PkiError('revocation.conflict', `the certificate is revoked already, for ${before}`);
-    case 'upgrade':
-      await tx.query(
-        'UPDATE revocation SET reason = $3, invalidity_date = coalesce($4, invalidity_date), principal_id = $5 WHERE ca_id = $1 AND serial = $2',
-        [target.ca_id, serial, revocationReasons[reason], invalidityDate ?? null, principalId]);
-      return { changed: true, revokedAt: known.revoked_at, reason };
+/** @throws PkiError `certificate.not-found`; `revocation.conflict` for the certificate of a CA: there is more to do than to list it */
+async function find(tx: Queryable, ca: string, serial: Uint8Array): Promise<Target> {
+  const [target] = await tx.query<Target>(
+    `SELECT ca.id AS ca_id, c.not_after, c.spki_sha256, NULL AS kind, NULL::bytea AS der, NULL AS subject
+     FROM ca JOIN certificate c ON c.ca_id = ca.id WHERE ca.name = $1 AND c.serial = $2
+     UNION ALL
+     SELECT ca.id, m.not_after, NULL, m.kind, m.der, s.name
+     FROM ca JOIN ceremony_certificate m ON m.issuer_id = ca.id LEFT JOIN ca s ON s.id = m.subject_id WHERE ca.name = $1 AND m.serial = $2`,
+    [ca, serial]);
+  if (target === undefined) throw new PkiError('certificate.not-found');
+  if (target.kind === 'ca') {
+    throw new PkiError('revocation.conflict', `this is the certificate of the CA ${target.subject}: revoke the CA itself (POST /v1/cas/${target.subject}/revocation), and all that it has signed with it`);
   }
+  return target;
+}
+
+/** A key that is in other hands is certified for nobody again (I11). */
+async function blockKeyOf(tx: Queryable, { spki_sha256: ours, der }: Target, { ca, serial }: NewRevocation): Promise<void> {
+  if (ours !== null) await blockKey(tx, ours, `certificate:${ca}/${serial}`);
+  if (der !== null) await blockKey(tx, caCertificateFacts(der, 'certificate.malformed').spkiSha256, `certificate:${ca}/${serial}`);
+}
+
+async function record(tx: Queryable, revocation: NewRevocation, serial: Uint8Array, target: Target): Promise<Revoked> {
+  const { reason, revokedAt, invalidityDate, principalId } = revocation;
+  if (reason === 'removeFromCRL') return releaseHold(tx, target.ca_id, serial);
+  const put = await putRevocation(tx, {
+    caId: target.ca_id, serial, reason: revocationReasons[reason], revokedAt, invalidityDate, notAfter: target.not_after, principalId,
+  });
+  if (put.outcome === 'conflict') throw new PkiError('revocation.conflict', `the certificate is revoked already, for ${reasonName(put.reason)}`);
+  return { changed: put.outcome !== 'same', revokedAt: put.revokedAt, reason };
 }
 
 /** Only a hold is ever taken back (I12). */
 async function releaseHold(tx: Queryable, caId: number, serial: Uint8Array): Promise<Revoked> {
-  const [held] = await tx.query<OnRecord>(
-    'DELETE FROM revocation WHERE ca_id = $1 AND serial = $2 AND reason = $3 RETURNING reason, revoked_at',
+  const [held] = await tx.query<{ revoked_at: Date }>(
+    'DELETE FROM revocation WHERE ca_id = $1 AND serial = $2 AND reason = $3 RETURNING revoked_at',
     [caId, serial, revocationReasons.certificateHold]);
   if (held === undefined) throw new PkiError('revocation.conflict', 'only a certificate on hold can be taken off the CRL');
   return { changed: true, revokedAt: held.revoked_at, reason: 'removeFromCRL' };

@@ -1,8 +1,9 @@
-import type { CertificateStatus, CertificationAuthority, PublishedCrl, StatusLedger } from '@fleetroot/authority';
+import type { CeremonyCertificate, CertificateStatus, CertificationAuthority, PublishedCrl, StatusLedger } from '@fleetroot/authority';
 import type { Secret } from '@fleetroot/core';
 import type { TruststoreVersion } from '@fleetroot/trust';
+import { readAuthorities } from '../authorities/authority-row.ts';
+import { usableCertificatesOf } from '../authorities/ceremony-certificates.ts';
 import { Database } from '../database.ts';
-import { authorityOf } from '../repositories/authorities.ts';
 import { PrismaTruststoreLedger } from '../repositories/truststores.ts';
 import { latestCrl } from './published-crl.ts';
 import { certificateStatuses } from './statuses.ts';
@@ -24,8 +25,8 @@ export class StatusStore implements StatusLedger {
     this.#truststores = new PrismaTruststoreLedger(this.#database);
   }
 
-  async authorities(): Promise<readonly CertificationAuthority[]> {
-    return (await this.#database.prisma((prisma) => prisma.ca.findMany({ orderBy: { id: 'asc' } }))).map(authorityOf);
+  authorities(): Promise<readonly CertificationAuthority[]> {
+    return readAuthorities(this.#database);
   }
 
   statuses(caId: number, serials: readonly Uint8Array[]): Promise<readonly CertificateStatus[]> {
@@ -38,12 +39,24 @@ export class StatusStore implements StatusLedger {
 
   async ocspSigners(caId: number, now: Date): Promise<readonly Uint8Array[]> {
     const rows = await this.#database.query<{ der: Buffer }>(
-      `SELECT c.der FROM certificate c
-       WHERE c.ca_id = $1 AND c.ecu_serial IS NULL AND c.not_before <= $2 AND c.not_after >= $2
-         AND c.profile_version_id IN (SELECT id FROM profile_version WHERE name = 'ocsp-signer')
-         AND NOT EXISTS (SELECT FROM revocation r WHERE r.ca_id = c.ca_id AND r.serial = c.serial)
-       ORDER BY c.id DESC`, [caId, now]);
+      `SELECT s.der FROM (
+         SELECT c.serial, c.not_before, c.not_after, c.id, c.der FROM certificate c
+         WHERE c.ca_id = $1 AND c.ecu_serial IS NULL AND c.profile_version_id IN (SELECT id FROM profile_version WHERE name = 'ocsp-signer')
+         UNION ALL
+         SELECT m.serial, m.not_before, m.not_after, m.id, m.der FROM ceremony_certificate m WHERE m.issuer_id = $1 AND m.kind = 'ocsp-signer'
+       ) AS s
+       WHERE s.not_before <= $2 AND s.not_after >= $2
+         AND NOT EXISTS (SELECT FROM revocation r WHERE r.ca_id = $1 AND r.serial = s.serial)
+       ORDER BY s.not_before DESC, s.id DESC`, [caId, now]);
     return rows.map(({ der }) => der);
+  }
+
+  /**
+   * The certificates of the CA's key that a relying party may build a path with at `now`, its own and cross-certificates:
+   * not expired, not revoked by their issuer; the newest first.
+   */
+  ceremonyCertificates(caId: number, now: Date): Promise<readonly CeremonyCertificate[]> {
+    return usableCertificatesOf(this.#database, caId, now);
   }
 
   /** @throws PkiError `truststore.not-found` */

@@ -11,7 +11,8 @@ interface StatusRow {
 /** See StatusLedger.statuses. One statement, so one moment. */
 export async function certificateStatuses(queryable: Queryable, caId: number, serials: readonly Uint8Array[]): Promise<CertificateStatus[]> {
   const rows = await queryable.query<StatusRow>(
-    `SELECT EXISTS (SELECT FROM certificate c WHERE c.ca_id = $1 AND c.serial = asked.serial) AS known,
+    `SELECT EXISTS (SELECT FROM certificate c WHERE c.ca_id = $1 AND c.serial = asked.serial)
+              OR EXISTS (SELECT FROM ceremony_certificate m WHERE m.issuer_id = $1 AND m.serial = asked.serial) AS known,
             r.revoked_at, r.reason, b.burned_at
      FROM unnest($2::bytea[]) WITH ORDINALITY AS asked (serial, place)
      LEFT JOIN revocation r ON r.ca_id = $1 AND r.serial = asked.serial
