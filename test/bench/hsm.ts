@@ -4,7 +4,7 @@ import { type KeyAlgorithm, openSigner, type Signer } from '@fleetroot/hsm';
 import { signatureAlgorithmFor, verifySignature } from '@fleetroot/x509';
 import { makeToken, type TestToken } from '../support/softhsm.ts';
 import { type RawLoop, rawLoop, rawProcesses } from './raw-signatures.ts';
-import { beside, print, type Result } from './report.ts';
+import { beside, percentile, print, type Result } from './report.ts';
 
 const CALL = 250;
 const GOAL = 0.9;
@@ -22,8 +22,8 @@ export async function benchHsm(rounds: number): Promise<void> {
   process.env['SOFTHSM2_CONF'] = token.softhsmConf;
   try {
     print('hsm', [
-      ...await benchKey(token, 'p-256', 4, rounds),
-      ...await benchKey(token, 'rsa-3072', 1, Math.ceil(rounds / 4)),
+      ...await benchKey(token, 'p-256', 2, rounds),
+      ...await benchKey(token, 'rsa-3072', 1, Math.ceil(rounds / 10)),
       ...await benchScaling(token, rounds),
     ]);
   } finally {
@@ -48,11 +48,14 @@ async function benchKey(token: TestToken, algorithm: KeyAlgorithm, calls: number
       () => verifying(copies, key),
     ]);
     return [
-      beside(`${algorithm}, a call of ${CALL} at a time, session copy`, one, '1/s', floorCopy, GOAL),
-      beside(`${algorithm}, two calls in flight, session copy`, two, '1/s', floorCopy, GOAL),
-      beside(`${algorithm}, two calls in flight, token key`, ofTokenKey, '1/s', floorToken, GOAL),
-      beside(`${algorithm}, the same as the second, each signature verified`, verified, '1/s', floorCopy),
-      { name: `${algorithm}, verifications alone`, value: verifications, unit: '1/s' },
+      beside(`${algorithm}, a call of ${CALL} at a time, session copy`, one.median, '1/s', floorCopy.median, GOAL),
+      beside(`${algorithm}, two calls in flight, session copy`, two.median, '1/s', floorCopy.median, GOAL),
+      beside(`${algorithm}, two calls in flight, token key`, ofTokenKey.median, '1/s', floorToken.median, GOAL),
+      // Two processes want two cores: on a shared machine the median tells of the neighbours too.
+      beside(`${algorithm}, a call at a time, quietest tenth of the rounds`, one.quietest, '1/s', floorCopy.quietest),
+      beside(`${algorithm}, two in flight, quietest tenth of the rounds`, two.quietest, '1/s', floorCopy.quietest),
+      beside(`${algorithm}, two calls in flight, each signature verified`, verified.median, '1/s', floorCopy.median),
+      { name: `${algorithm}, verifications alone`, value: verifications.median, unit: '1/s' },
     ];
   } finally {
     rawCopy.close();
@@ -69,10 +72,10 @@ async function benchScaling(token: TestToken, rounds: number): Promise<Result[]>
     const signer = await open(token, key, 'try', sessions);
     const raw = await rawProcesses(sessions, { ...rawTask(token, key), sessionCopy: true });
     try {
-      const [value, floor] = await interleaved(Math.ceil(rounds / 2), [
+      const [value, floor] = await interleaved(Math.ceil(rounds / 4), [
         () => ours(signer, key, 4 * sessions, sessions + 1), () => raw.sign(4 * CALL),
       ]);
-      results.push(beside(`p-256, ${sessions} sessions`, value, '1/s', floor));
+      results.push(beside(`p-256, ${sessions} sessions`, value.median, '1/s', floor.median));
     } finally {
       raw.close();
       await signer.close();
@@ -117,8 +120,14 @@ async function verifying(signer: Signer, { keyId, spkiDer }: Key): Promise<numbe
   return (CALL * 1000) / (performance.now() - began);
 }
 
-/** The median of each, measured in turn: what disturbs one round disturbs all of it. The first round warms up. */
-async function interleaved<const R extends readonly Round[]>(rounds: number, measured: R): Promise<{ [I in keyof R]: number }> {
+interface Rates {
+  readonly median: number;
+  /** A tenth of the rounds was faster. */
+  readonly quietest: number;
+}
+
+/** Each measured in turn: what disturbs one round disturbs all of it. The first round warms up. */
+async function interleaved<const R extends readonly Round[]>(rounds: number, measured: R): Promise<{ [I in keyof R]: Rates }> {
   const values: number[][] = measured.map(() => []);
   for (let round = 0; round <= rounds; round++) {
     for (const [i, measure] of measured.entries()) {
@@ -126,5 +135,8 @@ async function interleaved<const R extends readonly Round[]>(rounds: number, mea
       if (round > 0) values[i]!.push(value);
     }
   }
-  return values.map((each) => each.sort((a, b) => a - b)[Math.floor(each.length / 2)]!) as { [I in keyof R]: number };
+  return values.map((each) => {
+    each.sort((a, b) => a - b);
+    return { median: percentile(each, 50), quietest: percentile(each, 90) };
+  }) as { [I in keyof R]: Rates };
 }

@@ -14,7 +14,7 @@ const { positionals, values } = parseArgs({
     rate: { type: 'string', default: '50' },
     seconds: { type: 'string', default: '20' },
     entries: { type: 'string', default: '1000000' },
-    rounds: { type: 'string', default: '41' },
+    rounds: { type: 'string', default: '100' },
   },
 });
 const benches: Record<string, () => Promise<void>> = {

@@ -136,6 +136,9 @@ describe('a ceremony that two of three officers approve', () => {
   it('waits, keeps others out meanwhile, and can be broken off', { timeout: 60_000 }, async () => {
     const waits = await waiting();
     expect(run('--no-wait')).toMatchObject({ status: 1, stderr: expect.stringMatching(/is running on this data folder already/) });
+    // By way of the data folder it is the same folder.
+    expect(fleetroot(['ceremony', 'run', at('plan.yaml'), ...tokenFlags().slice(2), '--data-dir', place, '--no-wait'], environment()))
+      .toMatchObject({ status: 1, stderr: expect.stringMatching(/is running on this data folder already/) });
     waits.kill('SIGINT');
     expect(await waits.end).toBe(3);
     expect(waits.said()).toContain('Give the same command again to go on');

@@ -254,6 +254,7 @@ describe('a hierarchy elsewhere', () => {
     expect(await compose('factories', ['tier-one-factory', 'tier-one-root'])).toMatchObject({ status: 200, body: { version: 1 } });
     expect((await compose('factories', ['none'])).body.code).toBe('ca.not-found');
     expect((await compose('Factories', ['tier-one-root'])).status).toBe(400);
+    expect(await plant.json('PUT', '/v1/truststores/factories', 'admin', { description: 'Nul \0', cas: ['tier-one-root'] })).toMatchObject({ status: 400, body: { code: 'http.body-invalid' } });
     expect((await (await plant.fetch('GET', '/v1/truststores/factories', 'gateway')).text()).match(/BEGIN CERT/g)).toHaveLength(2);
   });
 
@@ -338,6 +339,26 @@ describe('certificates that are not acceptable', () => {
 });
 
 describe('the end of a CA', () => {
+  /** What a line of that CA sent while it issued, and what it was answered. */
+  const sent: { path: string; body: string; key: string; answer?: unknown }[] = [];
+  async function send({ path, body, key }: { path: string; body: string; key: string }): Promise<{ status: number; body: Record<string, unknown> }> {
+    const { token } = (await plant.json('POST', '/v1/principals', 'admin', { name: 'line-north', roles: ['line'], authorities: ['north-issuing'] })).body;
+    const answer = await fetch(`${plant.base}${path}`, {
+      method: 'POST', headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', 'idempotency-key': key }, body,
+    });
+    return { status: answer.status, body: await answer.json() as Record<string, unknown> };
+  }
+
+  it('is yet to come: its line is answered', async () => {
+    const item = async (ecuSerial: string) => ({ ecuSerial, partNumber: 'PN-1', csr: await p256Csr() });
+    sent.push({ path: '/v1/certificates', body: JSON.stringify({ profile: 'ecu-client', ...await item('H-KEPT-1') }), key: 'kept-one' });
+    sent.push({ path: '/v1/batches', body: JSON.stringify({ profile: 'ecu-client', items: [await item('H-KEPT-2')] }), key: 'kept-batch' });
+    const answers: Awaited<ReturnType<typeof send>>[] = [];
+    for (const one of sent) answers.push(await send(one));
+    expect(answers.map(({ status }) => status)).toEqual([201, 202]);
+    sent.forEach((one, i) => { one.answer = answers[i]?.body[one.path === '/v1/batches' ? 'id' : 'certificate']; });
+  });
+
   it('ends all below it, at once, for good', async () => {
     const compose = await plant.json('PUT', '/v1/truststores/north', 'admin', { description: 'North', cas: ['north-root', 'north-issuing'] });
     expect(compose.body.version).toBe(1);
@@ -359,6 +380,15 @@ describe('the end of a CA', () => {
       body: JSON.stringify({ profile: 'ecu-client', ecuSerial: 'H-LATE', partNumber: 'PN-1', csr: await p256Csr() }),
     });
     expect([asked.status, (await asked.json() as { code: string }).code]).toEqual([409, 'ca.not-active']);
+  });
+
+  it('changes no answer that was given before (I5)', async () => {
+    const [one, batch] = sent;
+    if (one === undefined || batch === undefined) throw new Error('nothing was sent');
+    expect(await send(one)).toMatchObject({ status: 201, body: { certificate: one.answer } });
+    expect(await send(batch)).toMatchObject({ status: 200, body: { id: batch.answer } });
+    expect(await send({ ...one, body: one.body.replace('H-KEPT-1', 'H-KEPT-3') })).toMatchObject({ status: 409, body: { code: 'idempotency.conflict' } });
+    expect(await send({ ...one, key: 'kept-never' })).toMatchObject({ status: 409, body: { code: 'ca.not-active' } });
   });
 
   it('is on the CRL of its issuer, where that is online', async () => {

@@ -1,9 +1,14 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { sign } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemRandom, toBase64, toHex } from '@fleetroot/core';
-import { parseCertificate, parseCrl } from '@fleetroot/x509';
+import {
+  algorithmIdentifier, assembleCertificate, der, encodeExtension, encodeName, type Extension, extension, keyIdentifier, parseCertificate, parseCrl,
+} from '@fleetroot/x509';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ceremonyRecords, parseAuthorityProfile, type PreparedCeremony, verifyCeremonies } from '@fleetroot/authority';
+import { pkiError } from '../support/error-code.ts';
 import { officer, p256, request, root, site, type Site, sub } from '../support/ceremony.ts';
 
 const constrained = parseAuthorityProfile(JSON.stringify({
@@ -66,6 +71,18 @@ describe('a dry run', () => {
       /reads +ocsp\.csr, SHA-256 [0-9a-f]{64}\n/, /extendedKeyUsage +OCSPSigning\n/, /ocspNoCheck +present\n/, /label brand +B\n/, /signs with +ecdsa-sha384\n/, /next update +2026-12-22T10:00:00Z\n/, / 2026-11-01T00:00:00Z +4f01 keyCompromise, invalid since 2026-10-01T00:00:00Z\n/,
       /not on record +4f01: no certificate/,
     ]) expect(text).toMatch(line);
+  });
+
+  it('lets nothing of a token break out of its line', async () => {
+    const { text } = await here.prepare({ authorities: [root] }, { token: { ...here.token, facts: { label: 'a\napprovals  b\u202e', serial: '1' } } });
+    expect(text).toContain('token                    a\\u{a}approvals \\u{20}b\\u{202e}, serial 1\n');
+  });
+
+  it('is not held by somebody whose name is no line', async () => {
+    for (const by of ['', 'erin\nheld by bob', ' erin']) {
+      await expect(here.hold({ authorities: [root] }, { by })).rejects.toMatchObject({ code: 'ceremony.invalid', message: expect.stringContaining('--by') });
+    }
+    expect(here.token.signed).toEqual([]);
   });
 
   const alice = officer('alice');
@@ -168,6 +185,7 @@ describe('beside what is on record', () => {
     ['a renewal of nobody', { renewals: [{ authority: 'none', years: 5 }] }, /renewals\.0\.authority: none is neither/],
     ['a renewal that ends no later', { renewals: [{ authority: 'sub', years: 3 }] }, /renewals\.0\.years: would end the new certificate at 2029-/],
     ['a cross-certificate by a CA that allows none below', { crossCertificates: [{ subject: 'sub', issuer: 'leafy', years: 1 }] }, /crossCertificates\.0\.issuer: .*allow no CA below/],
+    ['a cross-certificate with a longer path than the CA itself has', { crossCertificates: [{ subject: 'leafy', issuer: 'root', years: 1, pathLength: 1 }] }, /crossCertificates\.0\.pathLength: is more than the 0 of its own certificate/],
     ['a cross-certificate with too long a path', { crossCertificates: [{ subject: 'sub', issuer: 'root', years: 1, pathLength: 2 }] }, /crossCertificates\.0\.pathLength: is more than the 1/],
     ['a revocation in the future', { crls: [{ authority: 'root', days: 1, revoked: [{ serial: '01', revokedAt: '2027-01-01T00:00:00Z', reason: 'superseded' }] }] }, /revoked\.0\.revokedAt: is in the future/],
   ])('%s is refused with its place', async (_, fields, what) => {
@@ -233,6 +251,76 @@ describe('beside what is on record', () => {
   });
 });
 
+describe('a run that was cut off', () => {
+  /** Signs all, and dies before it is on record. */
+  const cutOff = async (fields: object): Promise<void> => {
+    const blocked = join(here.folder, 'transcripts');
+    renameSync(blocked, `${blocked}.aside`);
+    writeFileSync(blocked, '');
+    await expect(here.hold(fields)).rejects.toThrow(/ENOTDIR|EEXIST/);
+    rmSync(blocked);
+    renameSync(`${blocked}.aside`, blocked);
+  };
+
+  it('loses nothing that it has signed to another ceremony', async () => {
+    await here.hold({ ceremony: 'Roots', authorities: [root] });
+    const first = { ceremony: 'First', renewals: [{ authority: 'root', years: 30 }] };
+    await cutOff(first);
+    const signed = readFileSync(join(here.folder, 'root.2.cer'));
+    await expect(here.hold({ ceremony: 'Second', renewals: [{ authority: 'root', years: 40 }] }))
+      .rejects.toMatchObject({ code: 'ceremony.invalid', message: expect.stringMatching(/root\.2\.cer .* a ceremony that is not finished/) });
+    expect(readFileSync(join(here.folder, 'root.2.cer')).equals(signed)).toBe(true);
+    const { certificates } = await here.hold(first);
+    expect(certificates.map(({ certificate }) => toHex(certificate))).toEqual([toHex(signed)]);
+  });
+});
+
+describe('a folder that somebody else made', () => {
+  const change = (what: (record: { authorities: Record<string, unknown>[] }) => void): void => {
+    const path = join(here.folder, 'ceremony.json');
+    const record = JSON.parse(readFileSync(path, 'utf8')) as { authorities: Record<string, unknown>[] };
+    what(record);
+    writeFileSync(path, JSON.stringify(record));
+  };
+
+  it.each<[string, Record<string, unknown>]>([
+    ['a file outside of it', { name: '../root' }], ['an algorithm that is none', { signatureAlgorithm: 'constructor' }],
+    ['a label that is none', { labels: { 'B R A N D': 'x' } }], ['a label that breaks its line', { labels: { brand: 'x\ny' } }],
+  ])('is damaged where it names %s', async (_, fields) => {
+    await here.hold({ authorities: [root] });
+    writeFileSync(join(here.folder, '../root.cer'), readFileSync(join(here.folder, 'root.cer')));
+    change(({ authorities: [first] }) => Object.assign(first ?? {}, fields));
+    expect(pkiError(() => here.held())).toMatchObject({ code: 'ceremony.invalid', message: expect.stringContaining('is damaged') });
+  });
+
+  it.each<[string, (path: string) => void]>([
+    ['a folder', (path) => mkdirSync(path)], ['a pipe, where a reader would wait for ever', (path) => execFileSync('mkfifo', [path])],
+    ['a device that never ends', (path) => symlinkSync('/dev/zero', path)],
+  ])('is damaged where a file is %s', async (_, make) => {
+    await here.hold({ authorities: [root] });
+    const path = join(here.folder, 'transcripts/0001.json');
+    rmSync(path);
+    make(path);
+    expect(pkiError(() => ceremonyRecords(here.folder))).toMatchObject({ code: 'ceremony.invalid', message: expect.stringMatching(/0001\.json is not a file/) });
+  });
+
+  it('has a transcript after the ten thousandth', async () => {
+    await here.hold({ authorities: [root] });
+    renameSync(join(here.folder, 'transcripts/0001.json'), join(here.folder, 'transcripts/10000.json'));
+    await here.hold({ ceremony: 'Next', renewals: [{ authority: 'root', years: 30 }] });
+    expect(verifyCeremonies(ceremonyRecords(here.folder)).transcripts.map(({ file }) => file)).toEqual(['transcripts/10000.json', 'transcripts/10001.json']);
+  });
+
+  it('has its files written anew, and never through a link', async () => {
+    await here.hold({ authorities: [root] });
+    const mine = join(here.folder, '../mine');
+    writeFileSync(mine, 'mine');
+    symlinkSync(mine, join(here.folder, 'intents.json.new'));
+    await here.prepare({ ceremony: 'Next', authorities: [{ ...root, name: 'next', subject: { commonName: 'Next' } }] });
+    expect(readFileSync(mine, 'utf8')).toBe('mine');
+  });
+});
+
 describe('the ceremony key', () => {
   const labels = async () => (await here.token.listKeys()).map(({ label }) => label);
 
@@ -284,6 +372,36 @@ describe('what was made elsewhere', () => {
     changed[changed.length - 1] = (changed.at(-1) ?? 0) ^ 1;
     here.files.set('changed.cer', changed);
     await expect(here.hold({ ceremony: 'Next', ...fields })).rejects.toMatchObject({ code: 'ceremony.invalid', message: expect.stringMatching(what) });
+  });
+
+  /** The root of somebody else, with one extension more. */
+  function foreign(more: Extension): Uint8Array {
+    const pair = p256();
+    const spkiDer = new Uint8Array(pair.publicKey.export({ type: 'spki', format: 'der' }));
+    const name = encodeName([{ type: 'commonName', value: 'Theirs' }]);
+    const extensions = [extension.basicConstraints({ ca: true }), extension.keyUsage(['keyCertSign', 'cRLSign']), extension.subjectKeyIdentifier(keyIdentifier(spkiDer)), more];
+    const tbs = der.sequence(
+      der.explicit(0, der.integer(2)), der.integer(Uint8Array.of(0x41)), algorithmIdentifier('ecdsa-sha256'), name,
+      der.sequence(der.time(new Date('2026-11-01T00:00:00Z')), der.time(new Date('2030-11-01T00:00:00Z'))), name, spkiDer,
+      der.explicit(3, der.sequence(...extensions.map(encodeExtension))),
+    );
+    return assembleCertificate(tbs, 'ecdsa-sha256', new Uint8Array(sign('sha256', tbs, pair.privateKey)));
+  }
+  const mine = { ceremony: 'Mine', authorities: [{ ...root, name: 'mine', subject: { commonName: 'Mine' } }], crossCertificates: [{ certificate: 'theirs.cer', issuer: 'mine', years: 1 }] };
+
+  it.each([
+    ['policyConstraints', { oid: '2.5.29.36', critical: true, value: Uint8Array.of(0x30, 3, 0x80, 1, 0) }],
+    ['inhibitAnyPolicy', { oid: '2.5.29.54', critical: true, value: Uint8Array.of(2, 1, 0) }],
+  ])('is cross-certified with all that limits it: %s', async (_, more) => {
+    here.files.set('theirs.cer', foreign(more));
+    const { certificates: [cross] } = await here.hold(mine);
+    expect(parseCertificate(cross?.certificate ?? new Uint8Array()).extensions).toContainEqual(more);
+  });
+
+  it('is not cross-certified where what limits it is not understood', async () => {
+    here.files.set('theirs.cer', foreign({ oid: '1.2.3.4.5', critical: true, value: Uint8Array.of(5, 0) }));
+    await expect(here.hold(mine)).rejects.toMatchObject({ code: 'ceremony.invalid', message: expect.stringMatching(/critical extension 1\.2\.3\.4\.5/) });
+    expect(here.token.signed).toEqual([]);
   });
 
   it('is refused once it is over', async () => {

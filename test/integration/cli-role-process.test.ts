@@ -17,12 +17,12 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-function role(program: string): RoleProcess {
+function role(program: string, backoffMs = 20): RoleProcess {
   const entry = join(folder, 'role.mjs');
   writeFileSync(entry, program);
   running = new RoleProcess(
     { role: 'api', name: 'api', entry, environment: { MARK: 'x' }, log: join(folder, 'api.log') },
-    { onNotice: (line) => notices.push(line), backoffMs: 20 },
+    { onNotice: (line) => notices.push(line), backoffMs },
   );
   return running;
 }
@@ -90,6 +90,14 @@ it('goes on while another with its PIN was refused, and is not started again onc
   await until(() => notices.length > 0);
   await sleep(100);
   expect([process.pid, notices]).toEqual([undefined, [expect.stringContaining('it is not started again')]]);
+});
+
+it('whose PIN is refused elsewhere while it waits for its next start says that it does not start', async () => {
+  const process = role('process.exit(1)', 10_000);
+  const started = process.start();
+  await until(() => notices.length > 0);
+  process.startNoMore();
+  await expect(Promise.race([started, sleep(2000, 'still waiting', { ref: false })])).rejects.toMatchObject({ code: 'hsm.pin-incorrect' });
 });
 
 it('is killed where it does not end in time', async () => {

@@ -30,13 +30,13 @@ let producer: JobProducer;
 let issuers: Running[] = [];
 let serials = 0;
 
-const start = (): Promise<Running> => {
+const start = (patienceMs = 2000): Promise<Running> => {
   const destination = new PassThrough();
   destination.on('data', (line: Buffer) => logged.push(line.toString()));
   return startIssuer({
     logger: createLogger({ role: 'issuer', level: 'debug', destination }),
     databaseUrl: postgres.databaseUrl, pool: 4, ledgerKey, queue: { kind: 'postgres', databaseUrl: postgres.databaseUrl },
-    token: { module: clientModule, tokenLabel: token.tokenLabel, pin: token.pin, softhsmConf: token.softhsmConf, deadlineMs: 1500, sessionCopies: 'try', patienceMs: 2000, probeMs: 1000 },
+    token: { module: clientModule, tokenLabel: token.tokenLabel, pin: token.pin, softhsmConf: token.softhsmConf, deadlineMs: 1500, sessionCopies: 'try', patienceMs, probeMs: 1000 },
     shares: { line: 60, renewal: 15, ocsp: 10, crl: 10, administration: 5 },
     concurrency: 2, staleAfterMs: 30_000, crlLifetimeMs: 3_600_000,
   }, { fail: (error) => { failures.push(error); } });
@@ -151,6 +151,29 @@ it.each<[string, () => Promise<void> | void, () => Promise<void> | void]>([
   expect(parseCertificate(await certificateOf(submitted)).isCa).toBe(false);
   // One attempt of each issuer may have met the loss; the retries found out before they recorded an intent.
   expect(await burned() - before).toBeLessThanOrEqual(2);
+});
+
+it.each<[string, () => Promise<void> | void, () => Promise<void> | void]>([
+  ['is away', () => hsm.kill(), () => hsm.start()],
+  ['hangs', () => { hsm.hang(); }, () => { hsm.resume(); }],
+])('ends in time while its HSM %s, with a chunk in hand', async (_what, lose, find) => {
+  await Promise.all(issuers.splice(0).map((issuer) => issuer.close()));
+  const patient = await start(30_000);
+  await lose();
+  let took: number;
+  const submitted = await submitOne();
+  try {
+    await new Promise((resolve) => setTimeout(resolve, 2500));
+    const began = performance.now();
+    await patient.close();
+    took = performance.now() - began;
+  } finally {
+    await find();
+  }
+  // A process gets ten seconds.
+  expect(took).toBeLessThan(6000);
+  issuers = await Promise.all([start(), start()]);
+  await store.batches.chunkDone(submitted.chunkId, 40_000);
 });
 
 it('logs no secret and no request, and met no fault that would end it', () => {

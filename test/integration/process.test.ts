@@ -90,6 +90,12 @@ describe('a role that starts', () => {
   });
 });
 
+it.each(['fail-pin-stuck', 'fail-pin-broken'])('%s: the status of a refused PIN stands, however the closing ends', async (behaviour) => {
+  const role = run(behaviour);
+  expect(await role.ended()).toBe(77);
+  expect(role.err()).toContain('fleetroot fixture: hsm.pin-incorrect: the PIN is wrong\n');
+});
+
 test.each<[string, string, number?]>([
   ['refuse', 'fleetroot fixture: config.invalid: A is not set; B is not set\n'],
   ['break', 'fleetroot fixture: internal: something else\n'],

@@ -120,6 +120,18 @@ describe('one more certificate', () => {
       .toEqual([sub.made.certificate, shorter, longer].map(octets).sort());
   });
 
+  it('for the CA of another organisation, which is not on record, is known to status and depends on its issuer', async () => {
+    const { ca: { id }, made: issuer } = await ca();
+    const foreign = certify({ subject: named('Elsewhere'), issuer, notAfter: new Date('2033-03-03T00:00:00Z') });
+    expect(await add('cross', foreign.certificate, undefined, id)).toBe(true);
+    expect(await add('cross', foreign.certificate, undefined, id)).toBe(false);
+    const [, cross] = await ledger.store.authorities.certificates(id);
+    expect(cross).toMatchObject({ kind: 'cross', subjectId: undefined, issuerId: id });
+    expect(await status.statuses(id, [cross!.serial])).toEqual([{ status: 'good' }]);
+    expect(await ledger.store.authorities.lastDependant(id)).toEqual(new Date('2033-03-03T00:00:00Z'));
+    await expect(client.query(`UPDATE ceremony_certificate SET issuer_id = NULL WHERE subject_id IS NULL AND issuer_id = $1`, [id])).rejects.toThrow(/ceremony_certificate_kind/);
+  });
+
   it('of two renewals at once leaves the one that ends later', async () => {
     const root = await ca();
     const key = keyOf();

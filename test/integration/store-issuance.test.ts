@@ -85,6 +85,25 @@ describe('a claim', () => {
   });
 });
 
+describe('renew', () => {
+  it('keeps a chunk from going stale, and does nothing for one that is in other hands or free', async () => {
+    const { store } = ledger;
+    const first = await claimNew(2);
+    await goStale(first);
+    await store.issuance.renew(first);
+    await expect(store.issuance.claim(first.chunkId, 30_000)).resolves.toBeUndefined();
+    await goStale(first);
+    const second = await store.issuance.claim(first.chunkId, 30_000);
+    await goStale(second!);
+    await store.issuance.renew(first);
+    expect(await store.issuance.stale(30_000, 100)).toContain(first.chunkId);
+    await store.issuance.release(second!, undefined);
+    await store.issuance.renew(second!);
+    expect(await sql('SELECT state, claimed_at FROM chunk WHERE id = $1', [first.chunkId])).toEqual([{ state: 'pending', claimed_at: null }]);
+    await issueChunk(ledger, first.chunkId);
+  });
+});
+
 describe('complete', () => {
   it('stores once: a second time fails and changes nothing', async () => {
     const { store, key } = ledger;

@@ -169,7 +169,7 @@ describe('the tables themselves refuse', () => {
     ['an unknown purpose', `UPDATE batch SET purpose = 'other'`],
     ['an unknown kind', certificate('leaf', '1', '1')],
     ['a CA certificate of nobody', certificate('ca', 'NULL', '1')],
-    ['a cross-certificate of nobody', certificate('cross', 'NULL', '1')],
+    ['a cross-certificate of nobody by nobody', certificate('cross', 'NULL', 'NULL')],
     ['an OCSP signer of nobody on record', certificate('ocsp-signer', 'NULL', 'NULL')],
     ['an OCSP signer that is a CA', certificate('ocsp-signer', '1', '1')],
     ['a serial of 21 octets', certificate('ca', '1', '1', `decode(repeat('01', 21), 'hex')`)],

@@ -245,6 +245,22 @@ describe('a CRL', () => {
     expect(await sql('SELECT crl_number FROM ca WHERE id = $1', [id])).toEqual([{ crl_number: '19' }]);
   });
 
+  it('that was signed elsewhere brings what it lists on record as revoked, in the same transaction', async () => {
+    const { store } = ledger;
+    const { id } = await store.authorities.add({ ...selfSigned('offline-lists'), keyId: undefined }, crlEvent);
+    const [own] = await store.authorities.certificates(id);
+    const thisUpdate = seconds();
+    const crl = (number: bigint) => ({ caId: id, number, thisUpdate, nextUpdate: next(thisUpdate), der: Buffer.from(`crl ${number}`) });
+    const revokedAt = new Date('2026-10-01T00:00:00Z');
+    const listed = (reason: number) => [{ serial: own!.serial, revokedAt, reason, invalidityDate: undefined, notAfter: own!.notAfter, principalId: ledger.batch.principalId }];
+    expect(await status.statuses(id, [own!.serial])).toEqual([{ status: 'good' }]);
+    expect(await store.crls.adopt(crl(5n), 1, crlEvent, listed(4))).toBe(true);
+    expect(await status.statuses(id, [own!.serial])).toEqual([{ status: 'revoked', revokedAt, reason: 4 }]);
+    expect(await store.crls.adopt(crl(5n), 1, crlEvent, listed(1))).toBe(false);
+    expect(await store.crls.adopt(crl(6n), 1, crlEvent, listed(1))).toBe(true);
+    expect(await status.statuses(id, [own!.serial])).toEqual([{ status: 'revoked', revokedAt, reason: 1 }]);
+  });
+
   it('that was signed elsewhere may not go behind a number that was given out here', async () => {
     const thisUpdate = seconds();
     const number = await ledger.store.crls.reserve(ledger.ca.id, thisUpdate, next(thisUpdate));

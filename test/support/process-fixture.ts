@@ -2,7 +2,7 @@
 import { PkiError } from '@fleetroot/core';
 import { runProcess } from '@fleetroot/telemetry';
 
-const behaviour = process.argv[2];
+const behaviour = process.argv[2] ?? '';
 const alive = setInterval(() => undefined, 1000);
 const say = (word: string): void => void process.stdout.write(`${word}\n`);
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => { setTimeout(resolve, ms); });
@@ -17,12 +17,14 @@ await runProcess('fixture', async (control) => {
   if (behaviour === 'throw') setTimeout(() => { throw new Error('nobody caught this'); }, 50);
   if (behaviour === 'fail') setTimeout(() => control.fail(new PkiError('hsm.unavailable', 'the HSM is away')), 50);
   if (behaviour === 'fail-pin') setTimeout(() => control.fail(refused), 50);
+  if (behaviour.startsWith('fail-pin-')) setTimeout(() => control.fail(refused), 50);
   if (behaviour === 'refuse-pin') throw refused;
   if (behaviour === 'reject-pin') setTimeout(() => void Promise.reject(refused), 50);
   return {
     close: async () => {
       say('closing');
-      await sleep(behaviour === 'slow-close' ? 1000 : behaviour === 'stuck' ? 60_000 : 10);
+      if (behaviour === 'fail-pin-broken') throw new Error('closing broke');
+      await sleep(behaviour === 'slow-close' ? 1000 : behaviour.endsWith('stuck') ? 60_000 : 10);
       clearInterval(alive);
       say('closed');
     },

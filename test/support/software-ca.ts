@@ -27,6 +27,8 @@ export interface CertificateFields {
   readonly extensions?: readonly Extension[];
   /** Instead of a new P-256 key. */
   readonly key?: { readonly publicKey: KeyObject; readonly privateKey: KeyObject };
+  /** Instead of the hash of the key. */
+  readonly keyId?: Uint8Array;
   /** Breaks the certificate: signs by another key. */
   readonly forged?: boolean;
 }
@@ -43,7 +45,7 @@ export const p256 = () => generateKeyPairSync('ec', { namedCurve: 'P-256' });
 export function certify(fields: CertificateFields): SoftwareCa {
   const { publicKey, privateKey } = fields.key ?? p256();
   const spkiDer = new Uint8Array(publicKey.export({ type: 'spki', format: 'der' }));
-  const keyId = keyIdentifier(spkiDer);
+  const keyId = fields.keyId ?? keyIdentifier(spkiDer);
   const own = {
     spkiDer, keyId, subjectDer: encodeName(fields.subject),
     keyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,

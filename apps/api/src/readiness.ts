@@ -1,4 +1,4 @@
-import { signsStatus } from '@fleetroot/authority';
+import { isTrusted, signsStatus } from '@fleetroot/authority';
 import type { Clock } from '@fleetroot/core';
 import { NotReady } from '@fleetroot/http';
 import type { JobProducer } from '@fleetroot/queue';
@@ -34,10 +34,11 @@ export function readinessChecks({ ledger, producer, authorities, clock, device }
     },
     crl: async () => {
       const now = clock.now();
-      for (const ca of await authorities.all()) {
+      const all = await authorities.all();
+      for (const ca of all) {
         // Of a prepared one nothing is in the field; that of a CA whose key is elsewhere nobody here can renew, and the
-        // worker tells of its age: no line stops for either.
-        if (!signsStatus(ca) || ca.state === 'prepared') continue;
+        // worker tells of its age; below a revoked one nobody trusts what it issued: no line stops for any of them.
+        if (!signsStatus(ca) || ca.state === 'prepared' || !isTrusted(ca, all)) continue;
         const crl = await ledger.crls.latest(ca.id);
         if (crl === undefined) throw new NotReady(`the CA ${ca.name} has no CRL yet`);
         if (crl.nextUpdate <= now) throw new NotReady(`the CRL of the CA ${ca.name} has expired`);

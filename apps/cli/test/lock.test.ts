@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -31,6 +31,11 @@ it.each([
   const release = takeLock(path);
   expect(readFileSync(path, 'utf8')).toMatch(new RegExp(`^${process.pid} \\d+$`));
   release();
+});
+
+it('says so where the lock cannot be read, and does not wait for ever', () => {
+  mkdirSync(path);
+  expect(() => takeLock(path)).toThrow('EISDIR');
 });
 
 it('does not give back what somebody else holds by now', () => {

@@ -100,6 +100,12 @@ export class CaKeys implements CaSigner {
     }
   }
 
+  /** From now on nobody waits for an HSM that is away, or goes away; what works goes on until `close`. */
+  endWaiting(): void {
+    this.#closed = true;
+    if (this.#token?.away === true) this.#abandon();
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     const token = await this.#opening?.catch(() => undefined) ?? this.#token;
@@ -161,6 +167,7 @@ export class CaKeys implements CaSigner {
           away = now === 'away';
           if (token !== undefined) token.away = away;
           if (error !== undefined) this.#remember(error);
+          if (away && this.#closed) this.#abandon();
           this.#parts.onState?.(now, error);
         },
       });
@@ -178,9 +185,16 @@ export class CaKeys implements CaSigner {
       return token;
     } catch (error) {
       this.#failure = this.#remember(error);
+      // The signer that is open has the same PIN, and would give it once more at its next login.
+      if (this.#refusal !== undefined) this.#abandon();
       this.#pausedUntil = performance.now() + PAUSE_MS;
       throw this.#failure;
     }
+  }
+
+  /** What is in hand is finished; whoever waits is rejected, and so is whoever comes. */
+  #abandon(): void {
+    void this.#token?.signer.close().catch(() => undefined);
   }
 
   #tell(token: OpenToken): void {

@@ -75,7 +75,10 @@ export async function startIssuer(options: IssuerOptions, control: ProcessContro
         },
       },
     }), { logger: nestLogger(logger), abortOnError: false });
-    closing.push(() => app.close());
+    closing.push(() => {
+      keys.endWaiting();
+      return app.close();
+    });
     return { close };
   } catch (error) {
     await close();

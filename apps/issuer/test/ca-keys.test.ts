@@ -291,6 +291,17 @@ describe('a key that cannot be used', () => {
   });
 });
 
+it('lets nobody log in again once a PIN was refused, neither the signer that is open', async () => {
+  const token = new FakeToken();
+  const list = [authority(1)];
+  const keys = caKeys(token, list);
+  await keys.open();
+  list.push(authority(2));
+  token.failOpen = new PkiError('hsm.pin-incorrect');
+  await expect(keys.open()).rejects.toMatchObject({ code: 'hsm.pin-incorrect' });
+  expect([token.opened.length, token.closed]).toEqual([2, [1]]);
+});
+
 describe('the heartbeat', () => {
   it('beats only while the HSM works, and tries to bring it back', async () => {
     const beats: string[] = [];

@@ -8,7 +8,7 @@ export type {
 export type { ClaimedChunk, IssuanceLedger, IssuedItem, NewIntent, RecordedIntent } from './ports/issuance.ts';
 export {
   type CertificateLedger, type CertificateQuery, type CertificateRecord, type CertificateStatus, type CrlLedger,
-  type NewRevocation, type PublishedCrl, type RevocationLedger, type RevocationReason, revocationReasons,
+  type ListedRevocation, type NewRevocation, type PublishedCrl, type RevocationLedger, type RevocationReason, revocationReasons,
   type RevokedEntry, type StatusLedger,
 } from './ports/status.ts';
 export { revokedAgain, strengthOf, strongerReason } from './revocation/reason.ts';
@@ -46,6 +46,7 @@ export {
   type Approval, approvalAlgorithm, type ApprovalCount, approvalRequest, approvalStatement, countApprovals, describeApprovals,
   type Officer, parseApproval, parseApprovalRequest, requireApprovals, type ToApprove, verifyApproval,
 } from './ceremony/approval.ts';
+export { visible } from './ceremony/visible.ts';
 export { publicKeyPem, type SignedTranscript, signTranscript, type TranscriptFacts, transcriptKinds, verifyTranscript } from './ceremony/transcript.ts';
 export {
   type CeremonyExpectations, type CeremonyRecords, ceremonyRecords, type VerifiedCeremonies, verifyCeremonies,

@@ -1,4 +1,4 @@
-import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { createPublicKey, ECDH, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { errorCode, pkiError } from '../../../test/support/error-code.ts';
 import {
@@ -49,7 +49,8 @@ describe('the statement of an approval', () => {
 
   it.each([
     ['a line break', 'Roots\nOfficer:  bob'], ['a carriage return', 'a\rb'], ['a right-to-left mark', 'a\u202eb'],
-    ['a zero-width space', 'a\u200bb'], ['a line separator', 'a\u2028b'],
+    ['a zero-width space', 'a\u200bb'], ['a line separator', 'a\u2028b'], ['a letter that is blank', 'a\u3164b'], ['half a character', 'a\ud800b'],
+    ['a space at its end', 'a '], ['two spaces', 'a  b'], ['a space of another width', 'a\u00a0b'], ['a character that selects a variation', 'a\ufe0f'],
   ])('has no room for %s in a title or a name', (_, text) => {
     expect(errorCode(() => approvalStatement({ title: text, officer: 'alice', sha256: hash }))).toBe('ceremony.invalid');
     expect(errorCode(() => approvalStatement({ title, officer: text, sha256: hash }))).toBe('ceremony.invalid');
@@ -71,6 +72,19 @@ describe('the key of an officer', () => {
     ['X25519', generateKeyPairSync('x25519'), 'request.key-refused'],
   ])('is not %s', (_, pair, code) => {
     expect(errorCode(() => approvalAlgorithm(person('eve', pair)))).toBe(code);
+  });
+
+  it.each(['P-256', 'P-384'])('on %s is not written in a second way, which would be a second officer', (curve) => {
+    const eve = person('eve', ecPair(curve));
+    const bits = curve === 'P-256' ? 32 : 48;
+    const point = eve.spkiDer.subarray(-2 * bits);
+    const short = ECDH.convertKey(Buffer.from([4, ...point]), curve === 'P-256' ? 'prime256v1' : 'secp384r1', undefined, undefined, 'compressed') as Buffer;
+    const head = Uint8Array.from(eve.spkiDer.subarray(0, -2 * bits - 1));
+    head[1] = (head[1] ?? 0) - bits;
+    head[head.length - 2] = (head[head.length - 2] ?? 0) - bits;
+    const twin = { name: 'twin', spkiDer: new Uint8Array([...head, ...short]) };
+    expect(createPublicKey({ key: Buffer.from(twin.spkiDer), type: 'spki', format: 'der' }).equals(createPublicKey(eve.privateKey))).toBe(true);
+    expect(pkiError(() => approvalAlgorithm(twin))).toMatchObject({ code: 'ceremony.invalid', message: expect.stringContaining('uncompressed') });
   });
 });
 
@@ -96,6 +110,11 @@ describe('approvals', () => {
     ['a stranger in an officer\'s name', [approve(alice), approve(mallory, { as: 'bob' })], 'erin', '1 of 2 approvals: alice; waiting for one of bob, carol, dave; not counted: bob: the signature is not this officer\'s over this dry run'],
   ])('are not enough: %s', (_, approvals, by, message) => {
     expect(pkiError(() => requireApprovals(toApprove(2), approvals, by))).toMatchObject({ code: 'ceremony.not-approved', message });
+  });
+
+  it.each([['Zo\u00eb Smith', 'Zoe\u0308 Smith'], ['Zo\u00eb Smith', 'zo\u00eb\u00a0 smith'], ['Zo\u00eb Smith', '\uff3ao\u00eb Smith']])('of %s are not those of another than %s', (name, by) => {
+    const zoe = person(name, ecPair('P-256'));
+    expect(countApprovals(toApprove(1, [zoe]), [approve(zoe)], by)).toMatchObject({ counted: [], open: [] });
   });
 
   it('do not count twice for one key under two names', () => {

@@ -128,6 +128,9 @@ describe('a transcript', () => {
     ['an approval is another\'s', ({ dryRunSha256 }) => ({ approvals: [approval('alice', dryRunSha256, key())] }), /not this officer's/],
     ['an approval stands twice', ({ approvals }) => ({ approvals: [...approvals, ...approvals] }), /twice/],
     ['whoever held it approved it', () => ({ by: 'alice' }), /nobody approves their own/],
+    ['its title breaks its line', () => ({ title: 'A\u001b[2K' }), /title: must be one line of visible characters/],
+    ['whoever held it has a name that breaks its line', () => ({ by: 'erin\nand bob' }), /by: must be one line of visible characters/],
+    ['a file lies outside of the folder', ({ out }) => ({ out: out.map((each) => ({ ...each, file: '../root.cer' })) }), /out\.0\.file: /],
     ['a key is no key', ({ officers }) => ({ officers: officers.map((each) => ({ ...each, publicKey: '-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n' })) }), /transcripts\/1\.json: /],
   ])('whose signature holds is refused where %s, and is not signed either', async (_, change, message) => {
     const given = facts([certificate('root', root)]);

@@ -131,6 +131,7 @@ describe('a succession', () => {
 
   it('is one of an active CA by a prepared one', () => expect(at(old, next)).toBeUndefined());
   it('may be due at once', () => expect(at(old, next, new Date(now.getTime() - 1000))).toBeUndefined());
+  it('of one that has ended is due at once, or later', () => expect(at({ ...old, notAfter: new Date(now.getTime() - 1) }, next)).toBeUndefined());
   test.each<[string, () => string | undefined, RegExp]>([
     ['by itself', () => at(old, old), /itself/],
     ['by one that issues already', () => at(old, { ...next, state: 'active' }), /only a prepared one/],
@@ -141,6 +142,7 @@ describe('a succession', () => {
     ['in a circle', () => at(old, { ...next, successorId: old.id }), /already/],
     ['by one that follows another', () => at(old, next, soon, [onRecord('other', certify({ subject: named('Other') }), { successorId: next.id })]), /follows other/],
     ['in the past', () => at(old, next, new Date('2026-11-01T00:00:00Z')), /past/],
+    ['after its own end', () => at({ ...old, notAfter: new Date(soon.getTime() - 1) }, next), /ends at .* before switchAt/],
     ['after the end of the next', () => at(old, next, new Date('2031-01-01T00:00:00Z')), /not valid at switchAt/],
   ])('%s is refused', (_, run, why) => expect(run()).toMatch(why));
 });

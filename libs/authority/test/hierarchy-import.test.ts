@@ -1,10 +1,11 @@
 import { caName, PkiError } from '@fleetroot/core';
 import { assembleCrl, buildCrlTbs, CrlEntries, extension, signatureAlgorithmFor } from '@fleetroot/x509';
 import { beforeEach, describe, expect, it, test } from 'vitest';
-import { certify, named, p256, type SoftwareCa } from '../../../test/support/software-ca.ts';
+import { certify, type CertificateFields, named, p256, type SoftwareCa } from '../../../test/support/software-ca.ts';
 import {
-  type CrlLedger, type GivenAuthority, importAuthority, importCertificate, importCeremony, importCrl, type PublishedCrl, type RevokedEntry,
+  type CrlLedger, type GivenAuthority, importAuthority, importCertificate, importCeremony, importCrl, type ListedRevocation, type PublishedCrl, type RevokedEntry,
 } from '../src/index.ts';
+import { importForeignCross } from '../src/hierarchy/import.ts';
 import { MemoryAuthorities, serialHex } from './support/hierarchy.ts';
 
 const now = new Date('2026-11-22T10:00:00Z');
@@ -112,6 +113,27 @@ describe('one more certificate of a CA', () => {
     expect(await refusal(() => importCertificate(ledger, authority, make().certificate, options))).toMatch(why);
   });
 
+  it('that is not valid yet renews nothing: the CA would issue nothing until it is', async () => {
+    const key = p256();
+    const renewed = (from: Date) => certify({ subject: named('Sub'), issuer: rootKey, key, extensions: caExtensions(0), notBefore: from, notAfter: at(300) });
+    await give('root', rootKey);
+    const { authority } = await give('sub', certify({ subject: named('Sub'), issuer: rootKey, key, extensions: caExtensions(0), notAfter: at(100) }));
+    expect(await refusal(() => importCertificate(ledger, authority, renewed(at(1)).certificate, options))).toMatch(/certificate-refused.*begins at 2026-11-23T10:00:00\.000Z/);
+    expect((await ledger.byName(authority.name)).notAfter).toEqual(at(100));
+    expect(await importCertificate(ledger, authority, renewed(now).certificate, options)).toMatchObject({ changed: true });
+  });
+
+  it.each(['renewed', 'crossed'])('that is %s keeps the key identifier: all that the CA has signed points to it', async (what) => {
+    const key = p256();
+    const otherRoot = certify({ subject: named('Other root') });
+    const issuer = what === 'renewed' ? rootKey : otherRoot;
+    const spoilt = certify({ subject: named('Sub'), issuer, key, extensions: caExtensions(0), keyId: new Uint8Array(20) });
+    await give('root', rootKey);
+    await give('other', otherRoot);
+    const { authority } = await give('sub', certify({ subject: named('Sub'), issuer: rootKey, key, extensions: caExtensions(0), notAfter: at(100) }));
+    expect(await refusal(() => importCertificate(ledger, authority, spoilt.certificate, options))).toMatch(/certificate-refused.*subject key identifier/);
+  });
+
   it('may be that of an OCSP signer', async () => {
     const { authority } = await give('root', rootKey);
     const signer = certify({ subject: named('ocsp'), issuer: rootKey, extensions: responder });
@@ -130,8 +152,9 @@ class MemoryCrls implements Pick<CrlLedger, 'latest' | 'entries' | 'adopt'> {
   async *entries(): AsyncIterable<RevokedEntry> {
     yield* this.rows;
   }
-  async adopt(crl: PublishedCrl): Promise<boolean> {
+  async adopt(crl: PublishedCrl, _entries: number, _event: unknown, listed: readonly ListedRevocation[] = []): Promise<boolean> {
     if (crl.number <= (this.adopted.at(-1)?.number ?? 0n)) return false;
+    this.rows.push(...listed);
     this.adopted.push(crl);
     return true;
   }
@@ -217,6 +240,37 @@ describe('importing a CRL', () => {
     expect((await take(crlOf({ number: 2n, thisUpdate: now, entries: [entry(subKey, 2)] }))).revoked).toEqual([]);
   });
 
+  it('has what it lists on record as revoked: a cross-certificate, an OCSP signer; what is not on record stays unknown', async () => {
+    const signer = certify({ subject: named('ocsp'), issuer: rootKey, extensions: responder });
+    const foreign = certify({ subject: named('Elsewhere'), issuer: rootKey, extensions: caExtensions(0) });
+    const root = await ledger.byName(caName('root'));
+    await importCertificate(ledger, root, signer.certificate, options);
+    await importForeignCross(ledger, root, foreign.certificate, options);
+    const listed = [entry(signer, 1), entry(foreign, 4), { serial: Uint8Array.of(9), reason: 0 }];
+    expect(await refusal(() => importCrl({ authorities: ledger, crls }, root, crlOf({ entries: listed }), options))).toMatch(/revokes the certificate .*nobody answers/);
+    expect(await refusal(() => take(crlOf({ entries: [entry(foreign, 6)] })))).toMatch(/on hold/);
+    expect(await take(crlOf({ entries: listed }))).toMatchObject({ changed: true, revoked: [] });
+    expect(crls.rows.map(({ serial, reason }) => [Buffer.from(serial).toString('hex'), reason])).toEqual([[serialHex(signer), 1], [serialHex(foreign), 4]]);
+    // The next one needs nobody to answer for what is on record, and may not leave it out.
+    expect(await importCrl({ authorities: ledger, crls }, root, crlOf({ number: 2n, entries: listed }), options)).toMatchObject({ changed: true });
+    expect(await refusal(() => take(crlOf({ number: 3n, entries: listed.slice(1) })))).toMatch(/lacks/);
+  });
+
+  it('keeps what it lists from coming on record afterwards: a CA, one more certificate, an OCSP signer', async () => {
+    const late = certify({ subject: named('Late'), issuer: rootKey, extensions: caExtensions(0) });
+    const foreign = certify({ subject: named('Elsewhere'), issuer: rootKey, extensions: caExtensions(0) });
+    const signer = certify({ subject: named('ocsp'), issuer: rootKey, extensions: responder });
+    await take(crlOf({ entries: [entry(late, 4), entry(foreign, 4), entry(signer, 4)] }));
+    const root = await ledger.byName(caName('root'));
+    const looking = { ...options, crls };
+    for (const run of [
+      () => importAuthority(ledger, { certificate: late.certificate, name: caName('late'), state: 'active' }, looking),
+      () => importForeignCross(ledger, root, foreign.certificate, looking),
+      () => importCertificate(ledger, root, signer.certificate, looking),
+    ]) expect(await refusal(run)).toMatch(/certificate-refused.*CRL 1 of root lists it/);
+    expect((await importAuthority(ledger, { certificate: subKey.certificate, name: caName('sub'), state: 'active' }, looking)).changed).toBe(false);
+  });
+
   it('leaves a CA alone whose older certificate is listed as superseded, not one whose key is compromised', async () => {
     const key = p256();
     const first = certify({ subject: named('Two'), issuer: rootKey, key, extensions: caExtensions(0), notAfter: at(100) });
@@ -225,6 +279,30 @@ describe('importing a CRL', () => {
     await give('two', second);
     expect((await take(crlOf({ entries: [entry(first, 4)] }))).revoked).toEqual([]);
     expect((await take(crlOf({ number: 2n, thisUpdate: now, entries: [entry(first, 1)] }))).revoked).toEqual(['two']);
+  });
+});
+
+describe('a cross-certificate of a CA that the folder does not know', () => {
+  const crossing = (key: CertificateFields['key']) =>
+    certify({ subject: named('Elsewhere'), issuer: rootKey, ...(key === undefined ? {} : { key }), extensions: caExtensions(0), notAfter: at(100) });
+  const folder = ({ certificate }: SoftwareCa) => ({
+    authorities: [], requests: [], crls: [],
+    certificates: [{ file: 'x.cer', kind: 'cross' as const, subject: undefined, issuer: caName('root'), certificate }],
+  });
+
+  it('is of that CA where it is on record, so that it is revoked with it', async () => {
+    const key = p256();
+    const elsewhere = certify({ subject: named('Elsewhere'), key });
+    await give('root', rootKey);
+    const { authority } = await give('elsewhere', elsewhere);
+    await importCeremony(ledger, new MemoryCrls(), folder(crossing(key)), { ...options, state: 'active' });
+    expect(ledger.recorded.at(-1)).toMatchObject({ kind: 'cross', subjectId: authority.id });
+  });
+
+  it('is of nobody where that CA is not', async () => {
+    const { authority } = await give('root', rootKey);
+    await importCeremony(ledger, new MemoryCrls(), folder(crossing(undefined)), { ...options, state: 'active' });
+    expect(ledger.recorded.at(-1)).toMatchObject({ kind: 'cross', subjectId: undefined, issuerId: authority.id });
   });
 });
 

@@ -195,6 +195,22 @@ describe('when something breaks', () => {
     expect(recorder.completed?.issued).toHaveLength(3);
   });
 
+  test.each([undefined, new PkiError('store.unavailable')])('a chunk that waits for its signatures for long stays its holder\'s', async (error) => {
+    const recorder = new Recorder(good);
+    recorder.throws.renew = error;
+    const sign = recorder.sign.bind(recorder);
+    // Stale after a second, in these tests.
+    recorder.sign = async (...call) => {
+      await new Promise((resolve) => setTimeout(resolve, 1500));
+      return sign(...call);
+    };
+    expect(await issuance(recorder).issueChunk(1n)).toBe('done');
+    const { renewals } = recorder;
+    expect(renewals).toBeGreaterThanOrEqual(2);
+    await new Promise((resolve) => setTimeout(resolve, 800));
+    expect(recorder.renewals).toBe(renewals);
+  });
+
   it('the first error counts, also where giving back fails', async () => {
     const recorder = new Recorder(good);
     recorder.throws.sign = new PkiError('hsm.unavailable');

@@ -40,7 +40,7 @@ export const settings = {
   hsmSessionCopies: { variable: 'FLEETROOT_HSM_SESSION_COPIES', type: 'string', default: 'try', values: ['try', 'never'], meaning: 'sign with session copies of token keys where the HSM allows them (faster in SoftHSM)' },
   hsmSessions: { variable: 'FLEETROOT_HSM_SESSIONS', type: 'number', default: '1', meaning: 'sessions that an issuer signs through at once, each in a process of its own; more than one pays where the HSM is across a network' },
   hsmPatienceMs: { variable: 'FLEETROOT_HSM_PATIENCE_MS', type: 'number', default: '10000', meaning: 'how long a signature waits for an HSM that is away before it is given back, in milliseconds' },
-  hsmProbeSeconds: { variable: 'FLEETROOT_HSM_PROBE_SECONDS', type: 'number', default: '5', meaning: 'how often an idle session with the HSM is tried, in seconds; 0: never' },
+  hsmProbeSeconds: { variable: 'FLEETROOT_HSM_PROBE_SECONDS', type: 'number', default: '5', meaning: 'how often each session with the HSM is tried, in seconds; 0: never' },
   hsmShares: { variable: 'FLEETROOT_HSM_SHARES', type: 'string', default: 'line=60,renewal=15,ocsp=10,crl=10,administration=5', meaning: 'part of the HSM\'s signatures that each purpose is sure of, in percent; what one leaves the others take' },
   issuerConcurrency: { variable: 'FLEETROOT_ISSUER_CONCURRENCY', type: 'number', default: '4', meaning: 'chunks that one issuer works on at once' },
   chunkItems: { variable: 'FLEETROOT_CHUNK_ITEMS', type: 'number', default: '250', meaning: 'items a job issues' },

@@ -1,4 +1,4 @@
-import { createPublicKey, type KeyObject } from 'node:crypto';
+import { createPublicKey, type JsonWebKeyInput, type KeyObject } from 'node:crypto';
 import { PkiError } from '@fleetroot/core';
 import pkcs11, { type Handle, type PKCS11 } from 'pkcs11js';
 import type { KeyShape } from './mechanism.ts';
@@ -32,7 +32,10 @@ export function shapeOf(key: KeyObject): KeyShape {
   return { family: 'ec', orderOctets: curve.orderOctets, bits: curve.bits };
 }
 
-/** The public key object `handle` of the token. @throws PkiError `hsm.mechanism-missing` for a type we do not know */
+/**
+ * The public key object `handle` of the token.
+ * @throws PkiError `hsm.mechanism-missing` for a type we do not know; `hsm.key-mismatch` for values that make no public key
+ */
 export function readPublicKey(lib: PKCS11, session: Handle, handle: Handle): KeyObject {
   const read = (type: number): Buffer => {
     const [attribute] = lib.C_GetAttributeValue(session, handle, [{ type }]);
@@ -41,10 +44,7 @@ export function readPublicKey(lib: PKCS11, session: Handle, handle: Handle): Key
   };
   const keyType = littleEndian(read(pkcs11.CKA_KEY_TYPE));
   if (keyType === pkcs11.CKK_RSA) {
-    return createPublicKey({
-      format: 'jwk',
-      key: { kty: 'RSA', n: unsigned(read(pkcs11.CKA_MODULUS)), e: unsigned(read(pkcs11.CKA_PUBLIC_EXPONENT)) },
-    });
+    return fromJwk({ kty: 'RSA', n: unsigned(read(pkcs11.CKA_MODULUS)), e: unsigned(read(pkcs11.CKA_PUBLIC_EXPONENT)) });
   }
   if (keyType !== pkcs11.CKK_EC && keyType !== CKK_EC_EDWARDS) {
     throw new PkiError('hsm.mechanism-missing', `keys of CKA_KEY_TYPE ${keyType} are not supported`);
@@ -57,16 +57,21 @@ function ecKey(parameters: Buffer, wrapped: Buffer): KeyObject {
   if (curve === undefined) throw new PkiError('hsm.mechanism-missing', 'the token holds a key on a curve that is not supported');
   const point = unwrap(wrapped, curve);
   if (curve.name === 'Ed25519') {
-    return createPublicKey({ format: 'jwk', key: { kty: 'OKP', crv: 'Ed25519', x: point.toString('base64url') } });
+    return fromJwk({ kty: 'OKP', crv: 'Ed25519', x: point.toString('base64url') });
   }
   const half = (point.length - 1) / 2;
-  return createPublicKey({
-    format: 'jwk',
-    key: {
-      kty: 'EC', crv: curve.name,
-      x: point.subarray(1, 1 + half).toString('base64url'), y: point.subarray(1 + half).toString('base64url'),
-    },
+  return fromJwk({
+    kty: 'EC', crv: curve.name,
+    x: point.subarray(1, 1 + half).toString('base64url'), y: point.subarray(1 + half).toString('base64url'),
   });
+}
+
+function fromJwk(key: JsonWebKeyInput['key']): KeyObject {
+  try {
+    return createPublicKey({ format: 'jwk', key });
+  } catch (cause) {
+    throw new PkiError('hsm.key-mismatch', 'the token holds a public key object that is no public key', { cause });
+  }
 }
 
 /** CKA_EC_POINT is the DER of an OCTET STRING with the point; some tokens give the bare point. */

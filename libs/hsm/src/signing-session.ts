@@ -97,7 +97,7 @@ export class SigningSession {
 
   /** Ends the session and the library; never throws, for a dead HSM refuses this too. */
   disconnect(): void {
-    this.#lose();
+    this.lose();
     if (!this.#initialised) return;
     this.#initialised = false;
     try {
@@ -116,6 +116,23 @@ export class SigningSession {
    *   itself failed and nobody knows what the HSM did, else as many
    */
   sign(keyId: string, algorithm: SignatureAlgorithm, inputs: readonly Buffer[], onSigned: (signature: Buffer) => void): void {
+    try {
+      this.#sign(keyId, algorithm, inputs, onSigned);
+    } catch (error) {
+      // The library is ended by the next `connect`: C_Finalize may hang, and this answer should not.
+      if (isPkiError(error) && error.code === 'hsm.unavailable') this.lose();
+      throw error;
+    }
+  }
+
+  /** One signature in hex, as `sign` makes it; but where it fails the session is not counted as lost. */
+  trial(keyId: string, algorithm: SignatureAlgorithm, input: Buffer): string {
+    let made = '';
+    this.#sign(keyId, algorithm, [input], (signature) => { made = toHex(signature); });
+    return made;
+  }
+
+  #sign(keyId: string, algorithm: SignatureAlgorithm, inputs: readonly Buffer[], onSigned: (signature: Buffer) => void): void {
     let attempted = 0;
     try {
       const { session, mechanism, handle } = this.#prepare(keyId, algorithm);
@@ -126,8 +143,6 @@ export class SigningSession {
       }
     } catch (error) {
       const { code, message, data } = fromCryptoki(error, 'signing in the HSM');
-      // The library is ended by the next `connect`: C_Finalize may hang, and this answer should not.
-      if (code === 'hsm.unavailable') this.#lose();
       throw new PkiError(code, message, { cause: error, data: { ...data, attempted } });
     }
   }
@@ -150,12 +165,13 @@ export class SigningSession {
       }
       return this.#mechanisms === undefined ? new Map() : this.#findKeys(session, this.#mechanisms, onProgress);
     } catch (error) {
-      this.#lose();
+      this.lose();
       throw fromCryptoki(error, 'trying the session with the HSM');
     }
   }
 
-  #lose(): void {
+  /** The session counts as lost. */
+  lose(): void {
     this.#keys.clear();
     this.#session = undefined;
   }

@@ -26,7 +26,7 @@ export interface RunOptions {
  *   signal once more ends the process at once. (Ctrl-C reaches a whole process group and the parent then sends SIGTERM
  *   too: a signal of the other kind is not impatience.)
  * - start fails: one plain line on standard error, `fleetroot ROLE: CODE: message`, status 1, or `NEVER_AGAIN` where the
- *   HSM refused the PIN;
+ *   HSM refused the PIN, which stands whatever goes wrong afterwards;
  * - an exception or rejection that nobody caught: logged, and the same statuses. The process's state is unknown, so
  *   nothing is closed.
  */
@@ -34,6 +34,12 @@ export async function runProcess(
   role: string, start: (control: ProcessControl) => Promise<Running>, options: RunOptions = {},
 ): Promise<void> {
   const logger = options.logger ?? createLogger({ role, level: 'info' });
+  // A refused PIN is not given again, whatever else goes wrong on the way out: a status of 1 would have us started anew.
+  let refused = false;
+  const statusOf = (error: unknown): number => {
+    refused ||= isPkiError(error) && error.code === 'hsm.pin-incorrect';
+    return refused ? NEVER_AGAIN : 1;
+  };
   const die = (error: unknown, what: string): never => {
     logger.fatal({ err: error }, what);
     process.stderr.write(`${plainLine(role, error)}\n`);
@@ -51,7 +57,7 @@ export async function runProcess(
     void running.then((role_) => role_.close()).then(() => process.exit(status), (error) => die(error, 'closing failed'));
   };
   const onEnd = (cause: NodeJS.Signals | 'disconnect') => (): void => {
-    if (seen.has(cause)) process.exit(1);
+    if (seen.has(cause)) process.exit(refused ? NEVER_AGAIN : 1);
     seen.add(cause);
     if (!ending) logger.info({ cause }, 'closing');
     end(0);
@@ -81,8 +87,6 @@ export async function runProcess(
     process.send?.({ ready: true });
   }
 }
-
-const statusOf = (error: unknown): number => (isPkiError(error) && error.code === 'hsm.pin-incorrect' ? NEVER_AGAIN : 1);
 
 /** `fleetroot ROLE: CODE: message`, on one line. */
 export function plainLine(role: string, error: unknown): string {

@@ -74,8 +74,9 @@ ALTER TABLE ca ADD CONSTRAINT ca_revocation CHECK (
   AND (revocation_reason IS NULL OR revocation_reason BETWEEN 0 AND 5 OR revocation_reason BETWEEN 9 AND 10)
   AND (revoked_at IS NULL OR state IN ('retired', 'compromised')));
 ALTER TABLE batch ADD CONSTRAINT batch_purpose CHECK (purpose IN ('line', 'renewal', 'ocsp', 'crl', 'administration'));
+-- A cross-certificate without a subject is of another organisation's CA.
 ALTER TABLE ceremony_certificate ADD CONSTRAINT ceremony_certificate_kind CHECK (
-  CASE kind WHEN 'ca' THEN subject_id IS NOT NULL WHEN 'cross' THEN subject_id IS NOT NULL
+  CASE kind WHEN 'ca' THEN subject_id IS NOT NULL WHEN 'cross' THEN subject_id IS NOT NULL OR issuer_id IS NOT NULL
     WHEN 'ocsp-signer' THEN subject_id IS NULL AND issuer_id IS NOT NULL ELSE false END);
 ALTER TABLE ceremony_certificate ADD CONSTRAINT ceremony_certificate_serial CHECK (octet_length(serial) BETWEEN 1 AND 20);
 ALTER TABLE ceremony_certificate ALTER COLUMN der SET STORAGE EXTERNAL;

@@ -5,7 +5,7 @@ import { Caller, type HttpPrincipal, Limits, type Pace, pacedBody, ZodPipe } fro
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { Authorities } from '../authorities.ts';
-import { caChoice } from '../ca-choice.ts';
+import { caChoice, chosenCa } from '../ca-choice.ts';
 import { idempotencyKey } from '../idempotency-key.ts';
 import type { Ledger } from '../ledger.ts';
 import { NDJSON, ndjsonStream } from '../ndjson.ts';
@@ -98,10 +98,13 @@ export class BatchesController {
   async #receive(
     principal: HttpPrincipal, key: string | undefined, inQuery: z.output<typeof submitQuery>, body: unknown, request: FastifyRequest,
   ): Promise<Received> {
-    const submission = async ({ profile, ca }: z.output<typeof submitQuery>): Promise<Submission> => ({
-      principal, idempotencyKey: idempotencyKey(key), profile: this.#profiles.forRequester(profileName(profile), principal.roles), ca,
-      caId: (await this.#authorities.chosen(ca, principal.authorities ?? [])).id,
-    });
+    const submission = async ({ profile, ca }: z.output<typeof submitQuery>): Promise<Submission> => {
+      const checkedKey = idempotencyKey(key);
+      return {
+        principal, idempotencyKey: checkedKey, profile: this.#profiles.forRequester(profileName(profile), principal.roles), ca,
+        caId: await chosenCa(this.#authorities, this.#ledger.batches, principal, ca, checkedKey),
+      };
+    };
     if (request.rawBody === undefined) {
       if (body === undefined) throw new PkiError('http.media-type', `send the batch as ${NDJSON} or application/json`);
       return this.#reception.receiveLines(await submission(inQuery), pacedBody(body as Readable, this.#pace));

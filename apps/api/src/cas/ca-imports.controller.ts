@@ -140,7 +140,7 @@ export class CaImportsController {
     return updateTruststores(this.#ledger.truststores, all, { actor: this.#by(principal).actor, at: this.#clock.now() });
   }
 
-  #by(principal: HttpPrincipal): { actor: string; clock: Clock } {
-    return { actor: `principal:${principal.name}`, clock: this.#clock };
+  #by(principal: HttpPrincipal): { actor: string; clock: Clock; crls: Ledger['crls'] } {
+    return { actor: `principal:${principal.name}`, clock: this.#clock, crls: this.#ledger.crls };
   }
 }

@@ -10,14 +10,14 @@ import { Operation } from '../openapi/operation.ts';
 import { Roles } from '../roles.ts';
 import { CLOCK, LEDGER } from '../tokens.ts';
 import { caBody, caDetailBody, caDetailSchema, caSchema, caStates } from './ca-body.ts';
-import { isLabel, labelValue } from './labels.ts';
+import { isLabel, visibleLine } from './labels.ts';
 
 const PEM = 'application/x-pem-file';
 const LABEL = 'label.';
 
 const listQuery = z.object({
   state: z.enum(caStates).optional().meta({ description: 'only those in this state' }),
-}).catchall(labelValue).superRefine((query, context) => {
+}).catchall(visibleLine).superRefine((query, context) => {
   for (const key of Object.keys(query)) {
     const label = key.startsWith(LABEL) && isLabel(key.slice(LABEL.length));
     if (key !== 'state' && !label) context.addIssue({ code: 'custom', message: 'state, and label.NAME, can be asked for' });

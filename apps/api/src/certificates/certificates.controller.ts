@@ -8,7 +8,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { Authorities } from '../authorities.ts';
 import { checkedItem, type SentItem } from '../batches/item.ts';
-import { caChoice } from '../ca-choice.ts';
+import { caChoice, chosenCa } from '../ca-choice.ts';
 import { idempotencyKey } from '../idempotency-key.ts';
 import { instant } from '../instant.ts';
 import type { Ledger } from '../ledger.ts';
@@ -113,11 +113,12 @@ export class CertificatesController {
   ): Promise<z.infer<typeof issuedSchema>> {
     const { profile: name, ca, ...sent } = body;
     const profile = this.#profiles.forRequester(name, principal.roles);
-    const { id: caId } = await this.#authorities.chosen(ca, principal.authorities ?? []);
+    const checkedKey = key === undefined ? undefined : idempotencyKey(key);
+    const caId = await chosenCa(this.#authorities, this.#ledger.batches, principal, ca, checkedKey);
     const item = checkedItem(sent as SentItem, 0, profile.profile);
     const { batchId, certificate } = await this.#issuance.issue({
       principalId: principal.id, actor: `principal:${principal.name}`, profile, caId, purpose: 'line', item, request: readRequest(item.csr),
-      idempotencyKey: key === undefined ? undefined : idempotencyKey(key),
+      idempotencyKey: checkedKey,
       bodySha256: createHash('sha256').update(request.rawBody ?? '').digest(),
     });
     const serial = serialOf(certificate);

@@ -6,6 +6,7 @@ import { crlBundle, entityTag, matchesEntityTag, publishTruststore, type Trustst
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { Authorities } from '../authorities.ts';
+import { visibleLine } from '../cas/labels.ts';
 import type { Ledger } from '../ledger.ts';
 import { Operation } from '../openapi/operation.ts';
 import { Roles } from '../roles.ts';
@@ -21,7 +22,7 @@ const truststoreSchema = z.object({
 }).meta({ id: 'Truststore' });
 
 const contentBody = z.strictObject({
-  description: z.string().min(1).max(200),
+  description: visibleLine,
   cas: z.array(z.string().max(64)).min(1).max(1000).meta({ description: 'names' }),
 }).meta({ id: 'NewTruststore' });
 

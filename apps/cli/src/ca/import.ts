@@ -39,7 +39,7 @@ export function importCommand(): Command {
     .option('--issuer-certificate <file>', 'of the CA that signed it, where that is not on record', file)
     .option('--issuer-name <name>', 'of that CA')
     .option('--crl <file>', 'of a CA on record whose key is elsewhere (DER or PEM)', file)
-    .option('--as <principal>', 'who answers for CAs that a CRL revokes; without it such a CRL is refused')
+    .option('--as <principal>', 'who answers for what a CRL revokes that is on record; without it such a CRL is refused')
     .option('--json', 'for machines', false)
     .action(async (flags: ImportFlags) => {
       const imported = await withLedger(ledgerOf(flags), (store) => importAll(store, flags));
@@ -58,7 +58,7 @@ async function importAll(store: Store, flags: ImportFlags): Promise<ImportedLine
   const home = heldObjects(ceremonyFolder(flags.dataDir));
   const folder = flags.folder ?? ceremonyFolder(flags.dataDir);
   const principalId = await answersFor(store, flags.as);
-  const options = { actor: cliActor(), clock: systemClock, ...(principalId === undefined ? {} : { principalId }) };
+  const options = { actor: cliActor(), clock: systemClock, crls: store.crls, ...(principalId === undefined ? {} : { principalId }) };
   if (flags.certificate === undefined && flags.issuerCertificate === undefined && flags.crl === undefined) {
     const held = withKeys(heldObjects(folder), home, flags.offline);
     const authorities = await importCeremony(store.authorities, store.crls, held, { ...options, state: flags.state });

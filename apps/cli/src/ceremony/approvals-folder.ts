@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import {
   type Approval, approvalRequest, approvalStatement, type Officer, parseApproval, parseApprovalRequest, type ToApprove,
@@ -71,11 +71,16 @@ export function writeApproval(approvals: string, officers: readonly Officer[], a
   return path;
 }
 
-/** An officer's name as part of a file's: `Zoë Smith` is `Zoë-Smith`. Where two become alike, their number tells them apart. */
+/**
+ * An officer's name as part of a file's: `Zoë Smith` is `Zoë-Smith`. A long one is cut, for files have at most 255 octets of
+ * name. Where two become alike, their number tells them apart.
+ */
 function stemOf(officers: readonly Officer[], name: string): string {
-  const plain = (text: string): string => text.replaceAll(/[^\p{L}\p{N}]+/gu, '-');
-  const alike = officers.filter((officer) => plain(officer.name) === plain(name));
-  return alike.length < 2 ? plain(name) : `${plain(name)}-${officers.findIndex((officer) => officer.name === name) + 1}`;
+  const plain = (text: string): string => [...text.replaceAll(/[^\p{L}\p{N}]+/gu, '-')].slice(0, 32).join('');
+  const alike = officers.filter((officer) => plain(officer.name).toLowerCase() === plain(name).toLowerCase());
+  return alike.length < 2 ? plain(name)
+    // A full stop is in no such name.
+    : `${plain(name)}.${officers.findIndex((officer) => officer.name === name) + 1}`;
 }
 
 function parseRequest(text: string, path: string): ToApprove {
@@ -107,7 +112,8 @@ function filesOf(folder: string): string[] {
 /** Whole or not at all, and durable on return: a run that waits reads what is here at any moment. */
 function replaceFile(path: string, content: Uint8Array): void {
   const fresh = `${path}.${process.pid}.new`;
-  const file = openSync(fresh, 'w', 0o644);
+  rmSync(fresh, { force: true });
+  const file = openSync(fresh, 'wx', 0o644);
   try {
     for (let at = 0; at < content.length;) at += writeSync(file, content, at);
     fsyncSync(file);
@@ -115,4 +121,7 @@ function replaceFile(path: string, content: Uint8Array): void {
     closeSync(file);
   }
   renameSync(fresh, path);
+  const folder = openSync(dirname(path), 'r');
+  fsyncSync(folder);
+  closeSync(folder);
 }

@@ -1,10 +1,11 @@
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { type Clock, PkiError, type Secret, systemRandom } from '@fleetroot/core';
 import { type HeldObjects, holdCeremony, parseCeremonyPlan, type PrepareParts, readAuthorityProfiles } from '@fleetroot/authority';
 import { startTokenProcess } from '@fleetroot/hsm';
 import { checkout } from '../checkout.ts';
+import { takeLock } from '../data-dir/lock.ts';
 
 export interface TokenOptions {
   /** Path of the PKCS#11 library. */
@@ -18,7 +19,7 @@ export interface TokenOptions {
 export interface CeremonyOptions extends TokenOptions {
   /** The YAML file of the ceremony. */
   readonly planFile: string;
-  /** The folder of ceremonies. The caller holds its lock. */
+  /** The folder of ceremonies; made where it does not exist. */
   readonly folder: string;
   /** Folder of the profiles that the plan may name. */
   readonly profiles: string;
@@ -33,19 +34,26 @@ export const profilesOfCheckout: string = join(checkout, 'hsm-config/profiles');
 
 /**
  * Opens the token for one ceremony. PKCS#11 is spoken in a process of its own, which ends with `work`. Needs no database.
- * @throws PkiError `ceremony.invalid`, `profile.invalid`, `hsm.*`
+ * The folder is locked meanwhile, by itself: it may be reached through a data folder or without one.
+ * @throws PkiError `ceremony.invalid`, `profile.invalid`, `hsm.*`; `setup.failed` where another ceremony is held in the folder
  */
 export async function withCeremony<T>(options: CeremonyOptions, work: (parts: PrepareParts) => Promise<T>): Promise<T> {
   const { folder, statusUrl, clock, planFile, softhsmConf, module, tokenLabel, pin } = options;
   const plan = parseCeremonyPlan(readPlan(planFile), planFile, {
     profiles: readAuthorityProfiles(options.profiles, { statusUrl }), readFile: (path) => new Uint8Array(readNamed(path)),
   });
-  const admin = await startTokenProcess({ softhsmConf });
+  mkdirSync(folder, { recursive: true, mode: 0o755 });
+  const release = takeLock(join(folder, 'lock'));
   try {
-    const token = await admin.open({ module, tokenLabel, pin });
-    return await work({ plan, folder, token, statusUrl, clock, random: systemRandom });
+    const admin = await startTokenProcess({ softhsmConf });
+    try {
+      const token = await admin.open({ module, tokenLabel, pin });
+      return await work({ plan, folder, token, statusUrl, clock, random: systemRandom });
+    } finally {
+      await admin.close();
+    }
   } finally {
-    await admin.close();
+    release();
   }
 }
 

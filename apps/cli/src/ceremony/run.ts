@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   ceremonyRecords, type CeremonyToken, holdCeremony, type PreparedCeremony, prepareCeremony, type PrepareParts, verifyTranscript,
@@ -44,7 +44,7 @@ export interface Output {
  */
 export async function run(planFile: string, options: RunOptions, output: Output): Promise<number> {
   const { folder, lock } = placeOf(options);
-  const release = takeLock(lock);
+  const release = lock === undefined ? () => undefined : takeLock(lock);
   const wish = stopWish(() => process.exit(exitStatus.failed));
   try {
     const { profiles, statusUrl } = options;
@@ -60,14 +60,11 @@ export async function run(planFile: string, options: RunOptions, output: Output)
   }
 }
 
-/** The folder of ceremonies, and the lock that guards it. */
-function placeOf({ folder, dataDir }: RunOptions): { folder: string; lock: string } {
-  if (folder === undefined) {
-    const { path, lock } = makeDataDir(dataDir);
-    return { folder: ceremonyFolder(path), lock };
-  }
-  mkdirSync(folder, { recursive: true, mode: 0o755 });
-  return { folder, lock: join(folder, 'lock') };
+/** The folder of ceremonies, and the lock of the data folder around it, whose tokens may be made. */
+function placeOf({ folder, dataDir }: RunOptions): { folder: string; lock?: string } {
+  if (folder !== undefined) return { folder };
+  const { path, lock } = makeDataDir(dataDir);
+  return { folder: ceremonyFolder(path), lock };
 }
 
 async function tokenOf({ hsmModule: module, tokenLabel, pinFile, folder, dataDir }: RunOptions): Promise<TokenOptions> {

@@ -1,4 +1,4 @@
-import { ceremonyRecords, type VerifiedCeremonies, verifyCeremonies } from '@fleetroot/authority';
+import { ceremonyRecords, type VerifiedCeremonies, verifyCeremonies, visible } from '@fleetroot/authority';
 import { isPkiError, PkiError } from '@fleetroot/core';
 
 export interface VerifyOptions {
@@ -49,7 +49,7 @@ function describe(folder: string, { transcripts, ceremonyKeys, files }: Verified
   return [
     ...transcripts.flatMap(({ file, sha256, facts: { title, by, ended, token, approvals, approvalsRequired, out } }) => [
       `${file}: ${title}`,
-      `  held by ${by}, ended ${ended}, token "${token.label}" (serial ${token.serial})`,
+      `  held by ${by}, ended ${ended}, token "${visible(token.label)}" (serial ${visible(token.serial)})`,
       `  ${approvalsRequired === 0 ? 'no approvals asked for' : `approved by ${approvals.map(({ officer }) => officer).join(', ')} (${approvalsRequired} asked for)`}`,
       `  made or taken in: ${out.map((each) => each.file).join(', ')}`,
       `  SHA-256 ${sha256}`,

@@ -133,8 +133,7 @@ export class RoleProcess {
     const why = lastWords(log, from);
     if (this.#last.signal.aborted) {
       this.#options.onNotice(`${name} ended (${how})${why === undefined ? '' : `: ${why}`}; it is not started again, since the PIN that it has was refused`);
-      this.#ready.reject(new PkiError('hsm.pin-incorrect', `${name} is not started: the PIN that it has was refused`));
-      return;
+      return this.#neverReady();
     }
     if (!this.#wasReady && this.#deaths >= START_ATTEMPTS) {
       this.#ready.reject(new Error(`${name} does not start: ${why ?? how} (log: ${log})`));
@@ -146,9 +145,13 @@ export class RoleProcess {
     try {
       await sleep(delay, undefined, { signal: AbortSignal.any([this.#stopping.signal, this.#last.signal]) });
     } catch {
-      return;
+      return this.#neverReady();
     }
     this.#launch();
+  }
+
+  #neverReady(): void {
+    this.#ready.reject(new PkiError('hsm.pin-incorrect', `${this.spec.name} is not started: the PIN that it has was refused`));
   }
 }
 

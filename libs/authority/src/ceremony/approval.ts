@@ -1,6 +1,7 @@
 import { equalBytes, fromBase64, PkiError, utf8 } from '@fleetroot/core';
 import { algorithmFitsKey, decodePem, encodePem, publicKeyFacts, type SignatureAlgorithm, verifySignature } from '@fleetroot/x509';
 import { z } from 'zod';
+import { isSameName, isVisibleLine } from './visible.ts';
 
 /** Who may approve a ceremony, and the key that says so. */
 export interface Officer {
@@ -47,16 +48,14 @@ export interface ApprovalCount {
   readonly remarks: readonly string[];
 }
 
-/** Line breaks and invisible characters would let one statement look like another. */
-const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
-
 /**
  * What an officer signs: a text that a person can read and `openssl dgst -sign` can sign, so that no software of ours is
  * needed where the officer's key lies.
  * @throws PkiError `ceremony.invalid` where title or name holds a character that cannot be seen
  */
 export function approvalStatement({ title, officer, sha256 }: { readonly title: string; readonly officer: string; readonly sha256: string }): Uint8Array {
-  if (UNSEEN.test(title) || UNSEEN.test(officer)) {
+  // Anything else would let one statement look like another.
+  if (!isVisibleLine(title) || !isVisibleLine(officer)) {
     throw new PkiError('ceremony.invalid', 'the title of a ceremony and the names of its officers are one line of visible characters: correct them');
   }
   return utf8([
@@ -78,6 +77,11 @@ function algorithmOf(spkiDer: Uint8Array): SignatureAlgorithm | undefined {
   return keyType === 'rsa' && bits >= 3072 && algorithmFitsKey('rsa-sha256', spkiDer) ? 'rsa-sha256' : undefined;
 }
 
+/** Half as long: X without Y. */
+function isCompressed(spkiDer: Uint8Array): boolean {
+  return spkiDer.length < 2 * (publicKeyFacts(spkiDer, 'ceremony.invalid').bits / 8);
+}
+
 /**
  * What an officer signs the statement with: ECDSA P-256 with SHA-256, P-384 with SHA-384, Ed25519, RSA of 3072 bits or
  * more with SHA-256 (PKCS #1 v1.5).
@@ -85,6 +89,10 @@ function algorithmOf(spkiDer: Uint8Array): SignatureAlgorithm | undefined {
  */
 export function approvalAlgorithm({ name, spkiDer }: Officer): SignatureAlgorithm {
   const algorithm = algorithmOf(spkiDer);
+  // The point of an EC key has two encodings: in both, one key would make two officers.
+  if (algorithm?.startsWith('ecdsa') === true && isCompressed(spkiDer)) {
+    throw new PkiError('ceremony.invalid', `the key of the officer ${name} must be written uncompressed: openssl pkey -pubin -ec_conv_form uncompressed`);
+  }
   if (algorithm !== undefined) return algorithm;
   throw new PkiError('ceremony.invalid', `the key of the officer ${name} must be P-256, P-384, Ed25519, or RSA of at least 3072 bits`);
 }
@@ -147,7 +155,7 @@ export function countApprovals(toApprove: ToApprove, approvals: readonly Approva
     }
   }
   const open = toApprove.officers
-    .filter(({ name, spkiDer }) => !isSame(name, by) && !keys.some((key) => equalBytes(key, spkiDer)))
+    .filter(({ name, spkiDer }) => !isSameName(name, by) && !keys.some((key) => equalBytes(key, spkiDer)))
     .map(({ name }) => name);
   return { required: toApprove.approvals, counted, open, remarks };
 }
@@ -155,12 +163,9 @@ export function countApprovals(toApprove: ToApprove, approvals: readonly Approva
 function faultOf(toApprove: ToApprove, officer: Officer | undefined, approval: Approval, by: string): string | undefined {
   if (officer === undefined) return 'is no officer of this ceremony';
   if (approval.sha256 !== toApprove.sha256) return `has approved another dry run, ${approval.sha256}`;
-  if (isSame(officer.name, by)) return 'holds this ceremony, and nobody approves their own';
+  if (isSameName(officer.name, by)) return 'holds this ceremony, and nobody approves their own';
   return verifyApproval(toApprove, officer, approval) ? undefined : 'the signature is not this officer\'s over this dry run';
 }
-
-/** The names of people come from keyboards: `Alice` is `alice`. */
-const isSame = (one: string, other: string): boolean => one.trim().toLowerCase() === other.trim().toLowerCase();
 
 /** `2 of 3 approvals: alice, bob; waiting for one of carol, dave`. */
 export function describeApprovals({ required, counted, open }: ApprovalCount): string {

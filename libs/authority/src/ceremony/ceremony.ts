@@ -8,6 +8,7 @@ import { prepare, type Preparation, type PreparedCeremony, type PrepareParts } f
 import type { CeremonyRecord } from './record.ts';
 import type { CeremonyToken } from './token.ts';
 import { publicKeyPem, signTranscript, type TranscriptFacts, verifyTranscript } from './transcript.ts';
+import { isVisibleLine } from './visible.ts';
 
 export interface CeremonyParts extends PrepareParts {
   /** Who holds it, for the transcript; does not approve it. */
@@ -29,6 +30,7 @@ export interface CeremonyParts extends PrepareParts {
  * @throws PkiError as `prepareCeremony`; `ceremony.not-approved`; `hsm.signature-invalid`
  */
 export async function holdCeremony(parts: CeremonyParts): Promise<HeldObjects> {
+  if (!isVisibleLine(parts.by)) throw new PkiError('ceremony.invalid', 'say who holds the ceremony (--by) as one line of visible characters');
   const began = parts.clock.now();
   const shown = await prepare(parts);
   if (shown.objects.length === 0) return heldObjects(parts.folder);

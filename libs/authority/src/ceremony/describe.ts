@@ -4,6 +4,7 @@ import {
 } from '@fleetroot/x509';
 import { type RevocationReason, revocationReasons } from '../ports/status.ts';
 import { assemble, type CeremonyObject, type CeremonyObjectKind, unsignedCertificate } from './object.ts';
+import { visible } from './visible.ts';
 
 /** A line of a dry run. */
 export type Line = readonly [field: string, value: string];
@@ -24,8 +25,8 @@ export function describeObject(object: CeremonyObject): string {
   return `${titles[kind]}  ${file}\n${told(lines)}`;
 }
 
-/** Fields below each other, their values in one column. */
-export const told = (lines: readonly Line[], indent = '   '): string => lines.map(([field, value]) => `${indent}${field.padEnd(24)} ${value}\n`).join('');
+/** Fields below each other, their values in one column; no value breaks out of its line. */
+export const told = (lines: readonly Line[], indent = '   '): string => lines.map(([field, value]) => `${indent}${field.padEnd(24)} ${visible(value)}\n`).join('');
 
 function contentOf({ kind, tbs, algorithm }: CeremonyObject): Line[] {
   if (kind === 'crl') return crlLines(assemble(tbs, algorithm, new Uint8Array(0)));

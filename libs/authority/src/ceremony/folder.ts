@@ -1,11 +1,11 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { PkiError } from '@fleetroot/core';
 import { z } from 'zod';
 import { sha256Of } from './digest.ts';
 import { type CeremonyRecord, ceremonyRecord, type IntentRecord, intentRecord } from './record.ts';
 
-const TRANSCRIPT = /^\d{4}\.json$/;
+const TRANSCRIPT = /^\d{4,}\.json$/;
 
 /**
  * The folder of ceremonies:
@@ -42,12 +42,17 @@ export class CeremonyFolder {
     else rmSync(join(this.dir, 'intents.json'), { force: true });
   }
 
+  /** The files of the transcripts, in the order of their numbers. */
+  transcripts(): string[] {
+    const path = join(this.dir, 'transcripts');
+    const names = withPath(path, () => (statSync(path, { throwIfNoEntry: false }) === undefined ? [] : readdirSync(path)));
+    return names.filter((name) => TRANSCRIPT.test(name)).map((name) => `transcripts/${name}`).sort((a, b) => numberOf(a) - numberOf(b));
+  }
+
   /** The last transcript, with its number; undefined: there is none. */
   lastTranscript(): { readonly number: number; readonly file: string; readonly content: Uint8Array } | undefined {
-    const last = this.#names('transcripts').filter((name) => TRANSCRIPT.test(name)).sort().at(-1);
-    if (last === undefined) return undefined;
-    const file = `transcripts/${last}`;
-    return { number: Number.parseInt(last, 10), file, content: this.read(file) ?? new Uint8Array(0) };
+    const file = this.transcripts().at(-1);
+    return file === undefined ? undefined : { number: numberOf(file), file, content: this.read(file) ?? new Uint8Array(0) };
   }
 
   writeTranscript(number: number, content: Uint8Array): void {
@@ -63,12 +68,12 @@ export class CeremonyFolder {
 
   /** undefined: it does not exist. */
   read(name: string): Uint8Array | undefined {
-    try {
-      return new Uint8Array(readFileSync(join(this.dir, name)));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-      throw error;
-    }
+    const path = join(this.dir, name);
+    const found = withPath(path, () => statSync(path, { throwIfNoEntry: false }));
+    if (found === undefined) return undefined;
+    // The folder may be somebody else's: a pipe or a device would hold the reader for ever.
+    if (!found.isFile()) throw new PkiError('ceremony.invalid', `${path} is not a file: restore it from a backup`);
+    return withPath(path, () => new Uint8Array(readFileSync(path)));
   }
 
   /** Durable on return. */
@@ -76,7 +81,9 @@ export class CeremonyFolder {
     const path = join(this.dir, name);
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
     const fresh = `${path}.new`;
-    const file = openSync(fresh, 'w', 0o644);
+    // What a crash left, or a link that somebody else laid here, is not written through.
+    rmSync(fresh, { force: true });
+    const file = openSync(fresh, 'wx', 0o644);
     try {
       for (let at = 0; at < content.length; ) at += writeSync(file, content, at);
       fsyncSync(file);
@@ -98,14 +105,16 @@ export class CeremonyFolder {
       throw new PkiError('ceremony.invalid', `${join(this.dir, name)} is damaged: restore it from a backup`, { cause });
     }
   }
+}
 
-  #names(folder: string): string[] {
-    try {
-      return readdirSync(join(this.dir, folder));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-      throw error;
-    }
+const numberOf = (file: string): number => Number.parseInt(file.slice('transcripts/'.length), 10);
+
+/** @throws PkiError `ceremony.invalid` with the path, where the system refuses to read it */
+function withPath<T>(path: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    throw new PkiError('ceremony.invalid', `${path} cannot be read: ${(cause as NodeJS.ErrnoException).code ?? 'error'}`, { cause });
   }
 }
 

@@ -83,7 +83,7 @@ function heldAuthority(record: HeldRecord, certificate: Uint8Array): HeldAuthori
     name: caName(record.name), parent: named(record.parent), certificate,
     keyId: record.keyId === null ? undefined : octets(record.keyId),
     notBefore: new Date(record.notBefore), notAfter: new Date(record.notAfter), succeeds: named(record.succeeds),
-    signatureAlgorithm: record.signatureAlgorithm === null ? undefined : record.signatureAlgorithm as SignatureAlgorithm, labels: record.labels,
+    signatureAlgorithm: record.signatureAlgorithm ?? undefined, labels: record.labels,
   };
 }
 

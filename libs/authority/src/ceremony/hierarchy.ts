@@ -131,7 +131,7 @@ export class Hierarchy {
 function known({ name, parent, keyId, signatureAlgorithm }: HeldRecord, certificate: ParsedCertificate): KnownAuthority {
   return {
     name, parent: parent ?? undefined, certificate, keyId: keyId ?? undefined,
-    algorithm: (signatureAlgorithm as SignatureAlgorithm | null) ?? defaultAlgorithm(name, certificate),
+    algorithm: signatureAlgorithm ?? defaultAlgorithm(name, certificate),
   };
 }
 

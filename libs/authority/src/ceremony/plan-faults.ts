@@ -4,6 +4,7 @@ import type { YamlFault } from '../yaml/read.ts';
 import { type CeremonyPlan, pathLengthOf, type PlannedAuthority, type PlannedTerms, subjectOf, yearsOf } from './plan.ts';
 import type { PlanFile } from './plan-form.ts';
 import { keyShape } from './token.ts';
+import { isSameName } from './visible.ts';
 
 /** What is wrong with a plan by itself: `plan` lacks the entries that could not be read. */
 export function planFaults(file: PlanFile, plan: CeremonyPlan): YamlFault[] {
@@ -23,7 +24,7 @@ function emptiness(file: PlanFile): YamlFault[] {
 function officerFaults(file: PlanFile, { officers }: CeremonyPlan): YamlFault[] {
   const faults: YamlFault[] = [];
   file.officers.forEach(({ name }, i) => {
-    if (file.officers.findIndex((other) => other.name.toLowerCase() === name.toLowerCase()) !== i) {
+    if (file.officers.findIndex((other) => isSameName(other.name, name)) !== i) {
       faults.push({ path: ['officers', i, 'name'], what: 'stands twice: every officer has a name of their own' });
     }
   });

@@ -1,17 +1,15 @@
 import { caName, isPkiError, serialFromHex } from '@fleetroot/core';
-import { type AttributeTypeName, attributeTypes, type SignatureAlgorithm } from '@fleetroot/x509';
+import { type AttributeTypeName, attributeTypes } from '@fleetroot/x509';
 import { z } from 'zod';
 import { type RevocationReason, revocationReasons } from '../ports/status.ts';
 import { wholeNumber } from '../profile/forms.ts';
+import { isLabelName, signatureAlgorithms } from './record.ts';
 import { ceremonyKeyAlgorithms } from './token.ts';
+import { isVisibleLine } from './visible.ts';
 
 /** The fields of a ceremony's file; what they mean together is looked at in `planFaults`. */
 
 const subjectTypes = Object.keys(attributeTypes) as [AttributeTypeName, ...AttributeTypeName[]];
-const signatureAlgorithms = [
-  'ecdsa-sha256', 'ecdsa-sha384', 'ecdsa-sha512', 'ed25519', 'rsa-sha256', 'rsa-sha384', 'rsa-sha512',
-  'rsa-pss-sha256', 'rsa-pss-sha384', 'rsa-pss-sha512',
-] as const satisfies readonly SignatureAlgorithm[];
 /** removeFromCRL belongs on delta CRLs only (RFC 5280 section 5.3.1). */
 const reasons = (Object.keys(revocationReasons) as RevocationReason[]).filter((name) => name !== 'removeFromCRL');
 
@@ -28,7 +26,6 @@ const text = <T>(error: string, read: (text: string) => T, remedy = '') => z.str
 
 const name = text('must be a name such as ecu-issuing', caName, ': rename it');
 const authorityName = text('must be the name of a CA', caName, ': correct it');
-const path = z.string({ error: 'must be the name of a file, relative to this one' }).min(1, { error: 'must not be empty' });
 const key = z.enum(ceremonyKeyAlgorithms, { error: `must be one of ${ceremonyKeyAlgorithms.join(', ')}` });
 const years = wholeNumber('a number of years', 1, 50);
 const pathLength = wholeNumber('a number', 0, 8);
@@ -42,9 +39,10 @@ const instant = z.iso.datetime({ error: 'must be a time in UTC, such as 2026-11-
 /** One line of visible characters, so that nothing in a dry run looks like something else. */
 const line = (what: string, most: number) => z.string({ error: `must be ${what}` }).min(1, { error: 'must not be empty' })
   .max(most, { error: `must have at most ${most} characters` })
-  .refine((text) => !/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(text), { error: 'must be one line of visible characters' });
+  .refine(isVisibleLine, { error: 'must be one line of visible characters, with single spaces between them' });
 
 const label = line('a text: put it in quotes', 200);
+const path = line('the name of a file, relative to this one', 1000);
 
 const authority = z.strictObject({
   name,
@@ -53,7 +51,7 @@ const authority = z.strictObject({
   profile: z.string({ error: 'must be the name of a profile of the kind ca' }).optional(),
   subject: subject.optional(), years: years.optional(), pathLength: pathLength.optional(),
   succeeds: authorityName.optional(),
-  labels: z.record(z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, { error: 'is no name of a label: lower-case letters, digits and "-"' }), label, {
+  labels: z.record(z.string().refine(isLabelName, { error: 'is no name of a label: lower-case letters, digits and "-"' }), label, {
     error: 'must be a list of labels, "brand: ..." and so on',
   }).default({}),
   signatureAlgorithm: z.enum(signatureAlgorithms, { error: `must be one of ${signatureAlgorithms.join(', ')}` }).optional(),

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { type Clock, type RandomBytes, PkiError, toHex } from '@fleetroot/core';
 import { readRequest, spkiSha256 } from '@fleetroot/x509';
 import type { Officer } from './approval.ts';
@@ -8,7 +9,7 @@ import { sha256Of } from './digest.ts';
 import { CeremonyFolder } from './folder.ts';
 import { Hierarchy } from './hierarchy.ts';
 import { Intents } from './intents.ts';
-import type { CeremonyObject } from './object.ts';
+import { type CeremonyObject, isSigned } from './object.ts';
 import type { CeremonyPlan } from './plan.ts';
 import { plannedAuthority, plannedCrl, plannedCross, plannedOcspSigner, plannedRenewal, plannedRequest } from './planned.ts';
 import type { CeremonyRecord } from './record.ts';
@@ -94,6 +95,7 @@ export async function prepare({ plan, token, statusUrl, clock, random, ...parts 
   for (const { planned, path } of missing.crossCertificates) objects.push(prepareCross(site, planned, path));
   for (const { planned, path } of missing.crls) objects.push(prepareCrl(site, planned, path));
   for (const { planned, path } of missing.ocspSigners) objects.push(prepareOcspSigner(site, planned, path));
+  for (const object of objects) requireFree(folder, object);
   const text = dryRun(plan, token, ceremonyKey, objects);
   return { ...common, objects, text, sha256: sha256Of(text), ceremonyKey };
 }
@@ -118,6 +120,13 @@ function isMissing(what: string, name: string, planned: string, records: readonl
   if (found === undefined) return true;
   if (found.planned === planned) return false;
   throw new PkiError('ceremony.invalid', `the ${what} ${name} exists, made from another plan: a CA is not changed, give the new one a name of its own`);
+}
+
+/** A run that was cut off may have signed under this name, and shown it to somebody: that file is not lost to another. */
+function requireFree(folder: CeremonyFolder, object: CeremonyObject): void {
+  const found = folder.read(object.file);
+  if (found === undefined || isSigned(object, found)) return;
+  throw new PkiError('ceremony.invalid', `${join(folder.dir, object.file)} is of a ceremony that is not finished: run that one again, or move the file out of the folder`);
 }
 
 function dryRun(plan: CeremonyPlan, token: CeremonyToken, ceremonyKey: CeremonyKey, objects: readonly CeremonyObject[]): string {

@@ -39,6 +39,8 @@ export function prepareCross(site: CeremonySite, planned: PlannedCross, path: Pl
   const { known, certificate: subject, name } = crossSubject(site, planned, path);
   if (!subject.isCa || subject.keyUsage?.includes('keyCertSign') === false) refuse(site, path, `${name} is not a CA: its certificate does not let it sign others`);
   if (sha256Of(subject.spkiDer) === sha256Of(issuer.certificate.spkiDer)) refuse(site, path, `${name} has the key of its issuer: a CA is renewed by renewals`);
+  const strange = subject.extensions.find(({ oid, critical }) => critical && !understood.has(oid));
+  if (strange !== undefined) refuse(site, path, `${name} has the critical extension ${strange.oid}, which is not understood here: what it forbids would be lost`);
   const pathLength = crossPathLength(site, planned, subject, issuer, path);
 
   const basis = [plannedCross(site.plan, planned), sha256Of(subject.tbsDer), sha256Of(issuer.certificate.tbsDer), site.statusUrl];
@@ -70,10 +72,20 @@ function crossSubject(site: CeremonySite, { subject }: PlannedCross, path: Place
 
 function crossPathLength(site: CeremonySite, planned: PlannedCross, subject: ParsedCertificate, issuer: KnownAuthority, path: Place): number | undefined {
   const allowed = pathLengthUnder(site, issuer, sameSubject(subject.subjectDer, issuer.certificate.subjectDer), [...path, 'issuer']);
-  const wanted = planned.pathLength ?? Math.min(subject.pathLength ?? Infinity, allowed);
+  const own = subject.pathLength ?? Infinity;
+  if ((planned.pathLength ?? 0) > own) refuse(site, [...path, 'pathLength'], `is more than the ${own} of its own certificate: lower it`);
+  const wanted = planned.pathLength ?? Math.min(own, allowed);
   if (wanted > allowed) refuse(site, [...path, 'pathLength'], `is more than the ${allowed} that ${issuer.name} and the CAs above it allow: lower it`);
   return wanted === Infinity ? undefined : wanted;
 }
+
+const limits = [
+  extensionOids.extendedKeyUsage, extensionOids.nameConstraints, extensionOids.certificatePolicies, extensionOids.policyConstraints,
+  extensionOids.inhibitAnyPolicy,
+] as const;
+
+/** What else may be critical: it is made anew here, or gives a right that is left out. */
+const understood: ReadonlySet<string> = new Set([...limits, extensionOids.basicConstraints, extensionOids.keyUsage, extensionOids.policyMappings]);
 
 /** The rights of the subject's own certificate and no more: what limits it there limits it here. */
 function crossExtensions(site: CeremonySite, subject: ParsedCertificate, issuer: KnownAuthority, pathLength: number | undefined): Extension[] {
@@ -82,7 +94,7 @@ function crossExtensions(site: CeremonySite, subject: ParsedCertificate, issuer:
     extension.basicConstraints(pathLength === undefined ? { ca: true } : { ca: true, pathLength }),
     extension.keyUsage((subject.keyUsage ?? ['keyCertSign', 'cRLSign']) as KeyUsage[]),
     extension.subjectKeyIdentifier(subject.subjectKeyIdentifier ?? keyIdentifier(subject.spkiDer)),
-    ...own(extensionOids.extendedKeyUsage), ...own(extensionOids.nameConstraints), ...own(extensionOids.certificatePolicies),
+    ...limits.flatMap(own),
     authorityKeyIdentifier(issuer.certificate),
     ...pointers({ certificatePolicies: [], urls: statusUrls(baseUrl(site.statusUrl), ['caIssuers'], 1) }, { ...issuer.certificate, name: issuer.name }),
   ];

@@ -1,5 +1,3 @@
-import { existsSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { equalBytes, isPkiError, PkiError, toHex, utf8 } from '@fleetroot/core';
 import {
   encodePem, type ParsedCertificate, parseCertificate, parseCrl, readRequest, type SignatureAlgorithm, verifyPossession, verifySignature,
@@ -7,8 +5,6 @@ import {
 import { sha256Of } from './digest.ts';
 import { CeremonyFolder } from './folder.ts';
 import { type SignedTranscript, type TranscriptFacts, verifyTranscript } from './transcript.ts';
-
-const TRANSCRIPT = /^\d{4,}\.json$/;
 
 /** A folder of ceremonies, as it is found. */
 export interface CeremonyRecords {
@@ -42,10 +38,8 @@ type Out = TranscriptFacts['out'][number];
 export function ceremonyRecords(dir: string): CeremonyRecords {
   const folder = new CeremonyFolder(dir);
   const { authorities, certificates, requests, crls } = folder.record();
-  const names = existsSync(join(dir, 'transcripts')) ? readdirSync(join(dir, 'transcripts')) : [];
-  const files = names.filter((name) => TRANSCRIPT.test(name)).sort((a, b) => parseInt(a, 10) - parseInt(b, 10)).map((name) => `transcripts/${name}`);
   return {
-    transcripts: files.map((file) => ({ file, content: folder.read(file) ?? new Uint8Array(0) })),
+    transcripts: folder.transcripts().map((file) => ({ file, content: folder.read(file) ?? new Uint8Array(0) })),
     objects: [...authorities.map(({ name, sha256 }) => ({ file: `${name}.cer`, sha256 })), ...certificates, ...requests, ...crls],
     read: (file) => folder.read(file),
   };

@@ -4,19 +4,22 @@ import { decodePem, encodePem, type SignatureAlgorithm, signatureAlgorithmFor, s
 import { z } from 'zod';
 import { countApprovals, type Officer } from './approval.ts';
 import { sha256Of } from './digest.ts';
+import { ceremonyFile } from './record.ts';
+import { isVisibleLine } from './visible.ts';
 
 const hex = z.string().regex(/^(?:[0-9a-f]{2})+$/);
 const sha256Hex = z.string().regex(/^[0-9a-f]{64}$/);
 const instant = z.iso.datetime();
+const line = z.string().refine(isVisibleLine, { error: 'must be one line of visible characters' });
 const pem = z.string().startsWith('-----BEGIN PUBLIC KEY-----\n');
 
 /** Kinds of what a ceremony makes; the first three are certificates. */
 export const transcriptKinds = ['ca', 'cross', 'ocsp-signer', 'crl', 'request'] as const;
 
 const factsForm = z.strictObject({
-  title: z.string(),
+  title: line,
   /** Who held it. */
-  by: z.string(),
+  by: line,
   began: instant,
   ended: instant,
   /** SHA-256 of the plan's file. */
@@ -38,7 +41,7 @@ const factsForm = z.strictObject({
   in: z.array(z.strictObject({ file: z.string(), sha256: sha256Hex })),
   out: z.array(z.strictObject({
     /** In the folder of ceremonies. */
-    file: z.string(),
+    file: ceremonyFile,
     sha256: sha256Hex,
     kind: z.enum(transcriptKinds),
     /** Of the CA that it is about; of an OCSP signer the CA it answers for. */

@@ -12,7 +12,7 @@ export interface CeremonyImportOptions {
   readonly clock: Clock;
   /** Of a CA that comes on record, unless it is the next generation of one that is there: that one is prepared. */
   readonly state: 'active' | 'prepared';
-  /** Who answers for CAs that a CRL of the ceremonies revokes; undefined: such a CRL is refused. */
+  /** Who answers for what a CRL of the ceremonies revokes that is on record; undefined: such a CRL is refused. */
   readonly principalId?: number;
 }
 
@@ -24,8 +24,9 @@ export interface CeremonyImportOptions {
  * @throws PkiError `ca.certificate-refused`, `ca.conflict`, `crl.import-refused`; what came before stays on record
  */
 export async function importCeremony(
-  ledger: AuthorityLedger, crls: Pick<CrlLedger, 'latest' | 'entries' | 'adopt'>, held: HeldObjects, options: CeremonyImportOptions,
+  ledger: AuthorityLedger, crls: Pick<CrlLedger, 'latest' | 'entries' | 'adopt'>, held: HeldObjects, given: CeremonyImportOptions,
 ): Promise<readonly CertificationAuthority[]> {
+  const options = { ...given, crls };
   const now = options.clock.now();
   for (const authority of held.authorities) await importHeld(ledger, authority, held.certificates, now, options);
   for (const certificate of held.certificates) {
@@ -40,7 +41,7 @@ const isCurrent = (der: Uint8Array, now: Date): boolean => parseCertificate(der)
 
 /** A CA with its renewed certificates: a CA below may live longer than the first of them. */
 async function importHeld(
-  ledger: AuthorityLedger, held: HeldAuthority, certificates: readonly HeldCertificate[], now: Date, options: CeremonyImportOptions,
+  ledger: AuthorityLedger, held: HeldAuthority, certificates: readonly HeldCertificate[], now: Date, options: CeremonyImportOptions & ImportOptions,
 ): Promise<void> {
   const renewed = certificates.filter(({ kind, subject }) => kind === 'ca' && subject === held.name).map(({ certificate }) => certificate);
   const own = [held.certificate, ...renewed];

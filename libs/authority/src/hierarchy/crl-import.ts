@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import { type Clock, equalBytes, isPkiError, PkiError, toHex } from '@fleetroot/core';
 import { type CrlEntry, keyIdentifier, parseCertificate, type ParsedCrl, parseCrl, verifySignature } from '@fleetroot/x509';
 import type { AuthorityLedger, CertificationAuthority } from '../ports/authorities.ts';
-import { type CrlLedger, type PublishedCrl, type RevocationReason, revocationReasons } from '../ports/status.ts';
+import { type CrlLedger, type ListedRevocation, type PublishedCrl, type RevocationReason, revocationReasons } from '../ports/status.ts';
 import { strengthOf } from '../revocation/reason.ts';
 
 export interface CrlImportLedgers {
@@ -29,7 +29,8 @@ export interface ImportedCrl {
 /**
  * Publishes a CRL that a CA without a key here signed elsewhere: of that CA and its key, current, newer than the one on
  * record (I13), with everything in it that is revoked on record, for no weaker a reason (I12, I15). A CA below that it lists
- * is revoked first. Durable on return; the same CRL again changes nothing.
+ * is revoked first; other certificates on record that it lists are revoked with it, for OCSP to say the same. Durable on
+ * return; the same CRL again changes nothing.
  * @param der DER
  * @throws PkiError `crl.import-refused` with the reason
  */
@@ -49,6 +50,7 @@ export async function importCrl(
   if (fault !== undefined) refuse(fault);
 
   // First what it revokes, then the CRL: a crash between the two leaves too much revoked, never too little.
+  const listed = await listedOnRecord(ledgers, authority, crl, options, refuse);
   const revoked = await revokeListed(ledgers.authorities, authority, crl, options, refuse);
   const published: PublishedCrl = { caId: authority.id, number: crl.number, thisUpdate: crl.thisUpdate, nextUpdate: crl.nextUpdate, der };
   const changed = !same && await crls.adopt(published, crl.entries.size, {
@@ -57,7 +59,7 @@ export async function importCrl(
       number: crl.number.toString(), thisUpdate: crl.thisUpdate.toISOString(), nextUpdate: crl.nextUpdate.toISOString(),
       entries: crl.entries.size, sha256: toHex(hash('sha256', der, 'buffer')),
     },
-  });
+  }, listed);
   if (!changed && !same) refuse('a newer one was published meanwhile');
   return { crl: published, changed, revoked };
 }
@@ -107,6 +109,30 @@ const reasonNames: ReadonlyMap<number, RevocationReason> =
 const { keyCompromise, cACompromise, certificateHold } = revocationReasons;
 
 /**
+ * The certificates on record that the CRL lists and the ledger does not: older ones of CAs, cross-certificates, OCSP signers.
+ * A hold of one would have to be taken back by the next CRL, which nothing on record ever is (I12).
+ */
+async function listedOnRecord(
+  { authorities, crls }: CrlImportLedgers, issuer: CertificationAuthority, crl: ParsedCrl, { principalId }: CrlImportOptions,
+  refuse: (why: string) => never,
+): Promise<ListedRevocation[]> {
+  const known = new Map<string, number>();
+  for await (const { serial, reason } of crls.entries(issuer.id)) known.set(toHex(serial), reason);
+  const all = await authorities.all();
+  const listed: ListedRevocation[] = [];
+  for (const { subjectId, issuerId, serial, notAfter, certificate } of await authorities.certificates(issuer.id)) {
+    const entry = issuerId === issuer.id && subjectId !== issuer.id ? crl.entries.get(toHex(serial)) : undefined;
+    if (entry === undefined || notAfter < crl.thisUpdate || known.get(toHex(serial)) === entry.reason) continue;
+    const ca = all.find(({ id }) => id === subjectId);
+    const what = ca !== undefined && equalBytes(certificate, ca.certificate) ? `the CA ${ca.name}` : `the certificate ${toHex(serial)}, which is on record,`;
+    if (entry.reason === certificateHold) refuse(`it lists ${what} as on hold: that is revoked for good, or not at all`);
+    if (principalId === undefined) return refuse(`it revokes ${what} and nobody answers for that: put it through the API, or name somebody`);
+    listed.push({ serial, revokedAt: entry.revokedAt, reason: entry.reason, invalidityDate: entry.invalidityDate, notAfter, principalId });
+  }
+  return listed;
+}
+
+/**
  * Revokes the CAs on record that the CRL lists by the certificate they have now. An older certificate, or a
  * cross-certificate, that is listed says nothing of the CA, unless it says that the key is compromised.
  */
@@ -122,7 +148,6 @@ async function revokeListed(
     if (entry === undefined || ca === undefined || ca.id === issuer.id) continue;
     const compromised = entry.reason === keyCompromise || entry.reason === cACompromise;
     if (!compromised && !equalBytes(certificate, ca.certificate)) continue;
-    if (entry.reason === certificateHold) refuse(`it lists the CA ${ca.name} as on hold: a CA is revoked for good, or not at all`);
     if (strength(entry.reason) > strength(listed.get(ca)?.reason ?? certificateHold)) listed.set(ca, entry);
   }
   const revoked: string[] = [];

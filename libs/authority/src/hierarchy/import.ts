@@ -2,9 +2,10 @@ import { hash } from 'node:crypto';
 import { type CaName, type Clock, equalBytes, isPkiError, PkiError, toHex } from '@fleetroot/core';
 import type { AuditEvent } from '@fleetroot/audit';
 import {
-  algorithmFitsKey, describeName, type ParsedCertificate, parseCertificate, sameSubject, type SignatureAlgorithm, verifySignature,
+  algorithmFitsKey, describeName, keyIdentifier, type ParsedCertificate, parseCertificate, parseCrl, sameSubject, type SignatureAlgorithm, verifySignature,
 } from '@fleetroot/x509';
 import type { AuthorityLedger, CaState, CeremonyCertificateKind, CertificationAuthority } from '../ports/authorities.ts';
+import type { CrlLedger } from '../ports/status.ts';
 import { chainFault } from './chain.ts';
 import { responderFault } from './responder.ts';
 
@@ -26,6 +27,8 @@ export interface ImportOptions {
   /** As AuditEvent has it. */
   readonly actor: string;
   readonly clock: Clock;
+  /** What is published: a certificate that its issuer's CRL lists is refused. Absent: nothing is looked at. */
+  readonly crls?: Pick<CrlLedger, 'latest'>;
 }
 
 export interface Imported {
@@ -44,7 +47,7 @@ export interface Imported {
 export async function importAuthority(ledger: AuthorityLedger, given: GivenAuthority, options: ImportOptions): Promise<Imported> {
   const certificate = readCa(given.certificate);
   const all = await ledger.all();
-  const holder = all.find((ca) => equalBytes(parseCertificate(ca.certificate).spkiDer, certificate.spkiDer));
+  const holder = holderOf(certificate, all);
   if (holder !== undefined) {
     if (holder.name !== given.name) throw new PkiError('ca.conflict', `the key of this certificate is that of the CA ${holder.name}`);
     const { changed } = await addCaCertificate(ledger, holder, certificate, all, options);
@@ -52,6 +55,7 @@ export async function importAuthority(ledger: AuthorityLedger, given: GivenAutho
   }
   const issuer = issuerOnRecord(certificate, all);
   refuse(given.name, chainFault(certificate, issuer, all, options.clock.now()));
+  refuse(given.name, await listedFault(certificate, issuer, options));
   refuse(given.name, algorithmFault(certificate, given.signatureAlgorithm));
   const before = given.succeeds === undefined ? undefined : await predecessor(ledger, given.succeeds);
   const authority = await ledger.add({
@@ -78,6 +82,7 @@ export async function importCertificate(
   if (certificate.isCa) return addCaCertificate(ledger, authority, certificate, all, options);
   if (await isRecorded(ledger, authority, certificate)) return { kind: 'ocsp-signer', issuer: authority, changed: false };
   refuse(authority.name, responderFault(certificate, authority, all, options.clock.now()));
+  refuse(authority.name, await listedFault(certificate, authority, options));
   const changed = await ledger.addCertificate(
     { kind: 'ocsp-signer', subjectId: undefined, issuerId: authority.id, ...recorded(certificate) },
     told('ca.certificate-imported', authority.name, certificate, options, { kind: 'ocsp-signer', issuer: authority.name }),
@@ -86,7 +91,8 @@ export async function importCertificate(
 }
 
 /**
- * Records a cross-certificate that a CA on record made for the CA of another organisation, which is not.
+ * Records a cross-certificate that a CA on record made for a CA that whoever gives it does not know by a name here: that of
+ * another organisation. Where its key is on record after all, it is a certificate of that CA, and revoked with it.
  * @throws PkiError `ca.certificate-refused` with the reason
  */
 export async function importForeignCross(
@@ -94,12 +100,20 @@ export async function importForeignCross(
 ): Promise<boolean> {
   const certificate = readCa(der);
   if (await isRecorded(ledger, issuer, certificate)) return false;
-  refuse(issuer.name, chainFault(certificate, issuer, await ledger.all(), options.clock.now()));
+  const all = await ledger.all();
+  const holder = holderOf(certificate, all);
+  if (holder !== undefined) return (await addCaCertificate(ledger, holder, certificate, all, options)).changed;
+  refuse(issuer.name, chainFault(certificate, issuer, all, options.clock.now()));
+  refuse(issuer.name, await listedFault(certificate, issuer, options));
   return ledger.addCertificate(
     { kind: 'cross', subjectId: undefined, issuerId: issuer.id, ...recorded(certificate) },
     told('ca.certificate-imported', issuer.name, certificate, options, { kind: 'cross', issuer: issuer.name }),
   );
 }
+
+/** The CA on record whose key it is. */
+const holderOf = ({ spkiDer }: ParsedCertificate, all: readonly CertificationAuthority[]): CertificationAuthority | undefined =>
+  all.find((ca) => equalBytes(parseCertificate(ca.certificate).spkiDer, spkiDer));
 
 const isRecorded = async (ledger: AuthorityLedger, { id }: CertificationAuthority, { der }: ParsedCertificate): Promise<boolean> =>
   (await ledger.certificates(id)).some(({ certificate }) => equalBytes(certificate, der));
@@ -119,13 +133,33 @@ async function addCaCertificate(
     return { kind, issuer: issuer ?? subject, changed: false };
   }
   if (subject.revocation !== undefined) refuse(subject.name, `the CA ${subject.name} is revoked, and its key with it`);
+  refuse(subject.name, furtherFault(kind, certificate, current, options.clock.now()));
   refuse(subject.name, chainFault(certificate, issuer, all, options.clock.now()));
+  refuse(subject.name, await listedFault(certificate, issuer, options));
   const changed = await ledger.addCertificate(
     // A root signs its own: then subject and issuer are one.
     { kind, subjectId: subject.id, issuerId: issuer?.id ?? subject.id, ...recorded(certificate) },
     told('ca.certificate-imported', subject.name, certificate, options, { kind, issuer: issuer?.name ?? subject.name }),
   );
   return { kind, issuer: issuer ?? subject, changed };
+}
+
+/** A CRL may be older on record than what it revokes. */
+async function listedFault({ serial }: ParsedCertificate, issuer: CertificationAuthority | undefined, { crls }: ImportOptions): Promise<string | undefined> {
+  const crl = issuer === undefined ? undefined : await crls?.latest(issuer.id);
+  if (issuer === undefined || crl === undefined || parseCrl(crl.der).entries.get(toHex(serial)) === undefined) return undefined;
+  return `the CRL ${crl.number} of ${issuer.name} lists it as revoked`;
+}
+
+/** What keeps a certificate, good by itself, from being one more of a CA that has one. */
+function furtherFault(kind: 'ca' | 'cross', certificate: ParsedCertificate, current: ParsedCertificate, now: Date): string | undefined {
+  const { subjectKeyIdentifier: own, notBefore } = certificate;
+  // What the CA has signed points to it: paths through another one are not found (RFC 5280 section 4.2.1.1).
+  if (own !== undefined && !equalBytes(own, current.subjectKeyIdentifier ?? keyIdentifier(current.spkiDer))) {
+    return 'its subject key identifier is not that of the certificate on record';
+  }
+  // It would take the place of the one that is valid now, and the CA issue nothing until then.
+  return kind === 'ca' && notBefore > now ? `its validity begins at ${notBefore.toISOString()}: import it after that` : undefined;
 }
 
 /**

@@ -20,5 +20,7 @@ export function successionFault(ca: Ca, successor: Ca, switchAt: Date, all: read
   const other = all.find(({ id, successorId }) => successorId === successor.id && id !== ca.id);
   if (other !== undefined) return `the CA ${successor.name} follows ${other.name} already`;
   if (switchAt.getTime() < now.getTime() - NOW_MS) return 'switchAt lies in the past';
-  return switchAt < successor.notBefore || switchAt > successor.notAfter ? `the certificate of ${successor.name} is not valid at switchAt` : undefined;
+  if (switchAt < successor.notBefore || switchAt > successor.notAfter) return `the certificate of ${successor.name} is not valid at switchAt`;
+  // Between its end and the switch nobody would issue. One that has ended already is followed as soon as can be.
+  return now <= ca.notAfter && switchAt > ca.notAfter ? `the certificate of ${ca.name} ends at ${ca.notAfter.toISOString()}, before switchAt` : undefined;
 }

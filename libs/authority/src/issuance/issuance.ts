@@ -44,6 +44,9 @@ const PASSING: readonly ErrorCode[] = ['hsm.unavailable', 'hsm.deadline'];
 /** Each attempt that meets the loss of the HSM burns serials: no more of them than a handful. */
 const ATTEMPTS = 5;
 const PATIENCE_MS = 30_000;
+/** So often the holder of a chunk says that it is alive before it would count as dead: one renewal may be lost. */
+const RENEWALS = 3;
+const SHORTEST_RENEWAL_MS = 100;
 /** So often the CA that issues is looked up anew because another generation took over meanwhile. */
 const GENERATIONS = 3;
 /** After a longer wait for the HSM the time of the attempt is taken anew: the ledger refuses one that is behind its clock. */
@@ -87,6 +90,8 @@ export class Issuance {
     const chunk = await ledger.claim(chunkId, staleAfterMs);
     if (chunk === undefined) return 'held';
     const attempt = new Attempt(chunk);
+    // However long the HSM's queue is: who took it over meanwhile would burn what is about to be signed, and wait as long.
+    const alive = setInterval(() => { ledger.renew(chunk).catch(() => undefined); }, Math.max(staleAfterMs / RENEWALS, SHORTEST_RENEWAL_MS));
     try {
       await this.#issueOrFail(attempt);
     } catch (error) {
@@ -94,6 +99,8 @@ export class Issuance {
       const free = await this.#giveBack(attempt);
       if (free && attempt.interruption === error && attempt.authority !== undefined) return { error, authority: attempt.authority };
       throw error;
+    } finally {
+      clearInterval(alive);
     }
     this.#parts.observer?.chunkIssued?.({ issued: attempt.issued, failed: attempt.failed.length, ms: performance.now() - started });
     return 'done';

@@ -47,7 +47,7 @@ export type CeremonyCertificateKind = 'ca' | 'cross' | 'ocsp-signer';
 
 export interface CeremonyCertificate {
   readonly kind: CeremonyCertificateKind;
-  /** The CA whose key it certifies; undefined for an OCSP signer. */
+  /** The CA whose key it certifies; undefined for an OCSP signer, and for a CA of others that is not on record. */
   readonly subjectId: number | undefined;
   /** The CA that signed it; undefined: one that is not on record. */
   readonly issuerId: number | undefined;

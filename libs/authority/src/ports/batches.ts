@@ -67,6 +67,8 @@ export interface BatchLedger {
    * @throws PkiError `idempotency.in-progress` while another connection is sending it
    */
   begin(batch: NewBatch): Promise<Begun>;
+  /** Whether this Idempotency-Key of the principal has a batch that was accepted: what became of it can be told again (I5). */
+  wasAccepted(principalId: number, idempotencyKey: string): Promise<boolean>;
   /**
    * Adds one chunk. Ordinals continue where the last chunk ended. No job exists yet, and no ECU is on record: those that
    * the items name are registered with the intent (IssuanceLedger.recordIntent), which also finds what conflicts.

@@ -58,6 +58,11 @@ export interface IssuanceLedger {
    */
   claim(chunkId: bigint, staleAfterMs: number): Promise<ClaimedChunk | undefined>;
   /**
+   * Says that the chunk's holder is alive: its silence counts from now on. Of a chunk that is no longer the caller's
+   * nothing changes, and the next step tells.
+   */
+  renew(chunk: ClaimedChunk): Promise<void>;
+  /**
    * Records what fixes every serial and TBS of the attempt. Of the items that `keys` names it reserves the keys and
    * registers the vehicles and ECUs: no earlier, so that a batch that was never accepted, or an item that was refused,
    * leaves none behind. An ECU without a vehicle gets the item's; one that is on record with another part number or in

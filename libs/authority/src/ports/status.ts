@@ -79,6 +79,13 @@ export interface RevokedEntry {
   readonly invalidityDate: Date | undefined;
 }
 
+/** Of a certificate on record, by a CRL that was signed elsewhere. */
+export interface ListedRevocation extends RevokedEntry {
+  /** Of the certificate. */
+  readonly notAfter: Date;
+  readonly principalId: number;
+}
+
 export interface PublishedCrl {
   readonly caId: number;
   readonly number: bigint;
@@ -111,8 +118,9 @@ export interface CrlLedger {
   /**
    * Publishes a CRL that was signed elsewhere, of a CA whose key is not online. `importCrl` has checked it; the number must
    * be above that of every CRL of the CA on record, else nothing changes and the answer is false.
+   * @param listed what it revokes that is on record, and comes on record as revoked with it: OCSP says what the CRL says
    */
-  adopt(crl: PublishedCrl, entries: number, event: AuditEvent): Promise<boolean>;
+  adopt(crl: PublishedCrl, entries: number, event: AuditEvent, listed?: readonly ListedRevocation[]): Promise<boolean>;
   /** The CRL with the highest number, or undefined before the first. */
   latest(caId: number): Promise<PublishedCrl | undefined>;
 }

@@ -23,8 +23,9 @@ interface Completed {
 /** Writes down who was called in which order. It decides nothing: the real ledger is tested in test/integration. */
 export class Recorder implements IssuanceLedger, CaSigner {
   readonly calls: string[] = [];
-  readonly throws: Partial<Record<'claim' | 'ready' | 'recordIntent' | 'sign' | 'complete' | 'release', unknown>> = {};
+  readonly throws: Partial<Record<'claim' | 'ready' | 'recordIntent' | 'sign' | 'complete' | 'release' | 'renew', unknown>> = {};
   refused: RecordedIntent['refused'] = [];
+  renewals = 0;
   signatures: (real: readonly Uint8Array[]) => readonly Uint8Array[] = (real) => real;
   intent: NewIntent | undefined;
   completed: Completed | undefined;
@@ -86,6 +87,12 @@ export class Recorder implements IssuanceLedger, CaSigner {
   async release(_chunk: ClaimedChunk, _event: AuditEvent | undefined, untouched?: readonly number[]): Promise<void> {
     this.untouched.push(untouched);
     this.#call('release');
+  }
+
+  /** Not among the calls: it comes when its time comes. */
+  async renew(): Promise<void> {
+    this.renewals++;
+    if (this.throws.renew !== undefined) throw this.throws.renew;
   }
 
   async stale(): Promise<readonly bigint[]> {

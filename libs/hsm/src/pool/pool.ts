@@ -174,6 +174,8 @@ export class SessionPool {
     if (this.#refusal !== undefined || this.#missing() === undefined) return;
     this.#healing ??= this.#healAll().finally(() => {
       this.#healing = undefined;
+      // Whoever came after its last look, and before now, would wait for ever.
+      this.#dispatch();
     });
   }
 
@@ -287,7 +289,8 @@ export class SessionPool {
     if (away === this.#away) return;
     this.#away = away;
     if (away) {
-      this.#patience.away(error ?? this.#lastError);
+      // After the end nobody waits, and nothing would stop the watch.
+      if (this.#refusal === undefined) this.#patience.away(error ?? this.#lastError);
       this.#pauseUntil = Math.min(this.#pauseUntil, performance.now() + LONGEST_PAUSE_MS);
     } else {
       this.#patience.back();

@@ -37,8 +37,7 @@ export function packStrings(strings: readonly Uint8Array[]): Buffer {
   for (const { length } of strings) size += length;
   const packed = Buffer.allocUnsafe(size);
   packed.writeUInt32LE(strings.length, 0);
-  for (let i = 0; i < strings.length; i++) {
-    const string = strings[i]!;
+  for (const [i, string] of strings.entries()) {
     packed.writeUInt32LE(string.length, 4 + 4 * i);
     packed.set(string, at);
     at += string.length;

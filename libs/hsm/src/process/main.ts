@@ -2,14 +2,14 @@
  * The process that talks to the HSM. It reads a frame, works, writes a frame, and blocks in between: a frozen HSM
  * freezes this process and no other, and whoever started it can kill it. It ends when its channel closes.
  */
-import { isPkiError, Secret, toHex } from '@fleetroot/core';
+import { isPkiError, type PkiError, Secret, toHex } from '@fleetroot/core';
 import type { SignatureAlgorithm } from '@fleetroot/x509';
 import { isFaultOfKey } from '../cryptoki-error.ts';
 import { type KeyFaults, SigningSession } from '../signing-session.ts';
 import type { Token } from '../token.ts';
 import { BlockingChannel, encodeFrame, frameKind, PackedFrame, packStrings, unpackStrings } from './frames.ts';
 import { endWithParent } from './parent-watch.ts';
-import type { Failure, HsmOperation, HsmRequest, HsmRequests, OpenedKey } from './requests.ts';
+import { type Failure, failureOf, type HsmOperation, type HsmRequest, type HsmRequests, type OpenedKey } from './requests.ts';
 
 /** Descriptor of the channel: the fourth of this process, so that whatever a library prints does not get in. */
 const CHANNEL = 3;
@@ -55,6 +55,7 @@ const answers: Answers = {
         { keyId: octets(keyId), spkiDer: octets(spkiDer), algorithms: tests.map(({ algorithm }) => algorithm) }
       )),
     });
+    passed = undefined;
     const faults = signing.connect(progress);
     return { keys: tryKeys(signing, ask.keys, faults), copied: signing.copied };
   },
@@ -87,24 +88,56 @@ function connected(): SigningSession {
   return signing;
 }
 
-/** The self-tests of each key. */
-function tryKeys(session: SigningSession, keys: HsmRequests['probe']['ask']['keys'], faults: KeyFaults): OpenedKey[] {
-  return keys.map(({ keyId, tests }) => {
-    const fault = faults.get(keyId);
-    if (fault !== undefined) return { fault: toFailure(fault) };
-    const signatures: string[] = [];
-    try {
-      for (const { algorithm, input } of tests) {
-        session.sign(keyId, algorithm, [Buffer.from(input, 'hex')], (signature) => signatures.push(toHex(signature)));
-        progress();
-      }
-    } catch (error) {
-      if (!isPkiError(error) || !isFaultOfKey(error)) throw error;
-      return { fault: toFailure(error) };
-    }
-    return { signatures };
+type Asked = HsmRequests['probe']['ask']['keys'][number];
+
+/** The key that passed its self-tests last: it shows that the session works where another key does not. */
+let passed: Asked | undefined;
+
+/**
+ * The self-tests of each key. One that fails, whatever the token calls it, is that key's own trouble where another key
+ * signs right after: a damaged key must not take the others with it.
+ * @throws PkiError `hsm.unavailable` where nothing shows that the session works
+ */
+function tryKeys(session: SigningSession, keys: readonly Asked[], faults: KeyFaults): OpenedKey[] {
+  const tried = keys.map((key) => {
+    const fault = faults.get(key.keyId);
+    return fault === undefined ? tryKey(session, key) : { fault: toFailure(fault) };
+  });
+  return tried.map((outcome, i) => {
+    const key = keys[i];
+    if (key === undefined || !isLost(outcome)) return outcome;
+    if (passed === undefined || isLost(tryKey(session, passed))) throw lostBy(session, outcome.fault);
+    const again = tryKey(session, key);
+    return isLost(again) ? { fault: ofTheKey(key, again.fault) } : again;
   });
 }
+
+function tryKey(session: SigningSession, key: Asked): OpenedKey {
+  try {
+    const signatures = key.tests.map(({ algorithm, input }) => {
+      const signature = session.trial(key.keyId, algorithm, Buffer.from(input, 'hex'));
+      progress();
+      return signature;
+    });
+    passed = key;
+    return { signatures };
+  } catch (error) {
+    if (!isPkiError(error) || (!isFaultOfKey(error) && error.code !== 'hsm.unavailable')) throw error;
+    return { fault: toFailure(error) };
+  }
+}
+
+const isLost = (outcome: OpenedKey): outcome is { readonly fault: Failure } => 'fault' in outcome && outcome.fault.code === 'hsm.unavailable';
+
+function lostBy(session: SigningSession, fault: Failure): PkiError {
+  session.lose();
+  return failureOf(fault);
+}
+
+const ofTheKey = ({ keyId }: Asked, { message }: Failure): Failure => ({
+  code: 'hsm.mechanism-missing', data: {},
+  message: `the token cannot sign with the key with CKA_ID ${keyId}, though it can with another: ${message}. The key may be damaged: restore it from its backup`,
+});
 
 interface FrameHeader {
   readonly keyId: string;

@@ -58,7 +58,7 @@ export class PostgresAuthorityLedger implements AuthorityLedger {
     const [row] = await this.#database.query<{ last: Date | null }>(
       `SELECT greatest(
          (SELECT max(not_after) FROM intent WHERE ca_id = $1 AND profile_version_id NOT IN (SELECT id FROM profile_version WHERE name = 'ocsp-signer')),
-         (SELECT max(not_after) FROM ceremony_certificate WHERE issuer_id = $1 AND subject_id <> $1)) AS last`, [caId]);
+         (SELECT max(not_after) FROM ceremony_certificate WHERE issuer_id = $1 AND subject_id IS DISTINCT FROM $1 AND kind <> 'ocsp-signer')) AS last`, [caId]);
     return row?.last ?? undefined;
   }
 

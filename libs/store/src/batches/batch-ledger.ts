@@ -31,6 +31,12 @@ export class PostgresBatchLedger implements BatchLedger {
     return this.#database.transaction((tx) => open(tx, batch));
   }
 
+  async wasAccepted(principalId: number, idempotencyKey: string): Promise<boolean> {
+    const known = await this.#database.query(
+      `SELECT FROM batch WHERE principal_id = $1 AND idempotency_key = $2 AND state <> 'receiving'`, [principalId, idempotencyKey]);
+    return known.length > 0;
+  }
+
   async append(batchId: string, items: readonly RequestItem[], failures: readonly FailedItem[]): Promise<void> {
     await this.#database.transaction((tx) => appendChunk(tx, this.#key, batchId, items, failures));
   }

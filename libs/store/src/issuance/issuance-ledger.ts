@@ -26,6 +26,11 @@ export class PostgresIssuanceLedger implements IssuanceLedger, IssuanceBacklog {
     return this.#database.transaction((tx) => claimChunk(tx, this.#key, chunkId, staleAfterMs));
   }
 
+  async renew({ chunkId, fence }: ClaimedChunk): Promise<void> {
+    await this.#database.query(
+      `UPDATE chunk SET claimed_at = clock_timestamp() WHERE id = $1 AND fence = $2 AND state = 'signing'`, [chunkId, fence]);
+  }
+
   recordIntent(chunk: ClaimedChunk, intent: NewIntent): Promise<RecordedIntent> {
     return this.#database.transaction((tx) => recordIntent(tx, this.#key, chunk, intent));
   }

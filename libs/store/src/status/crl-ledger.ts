@@ -1,10 +1,11 @@
 import type { AuditEvent } from '@fleetroot/audit';
-import { type CaState, type CrlLedger, may, type PublishedCrl, type RevokedEntry } from '@fleetroot/authority';
+import { type CaState, type CrlLedger, type ListedRevocation, may, type PublishedCrl, type RevokedEntry } from '@fleetroot/authority';
 import { PkiError } from '@fleetroot/core';
 import { appendEvent } from '../audit-log.ts';
 import type { Database, Queryable } from '../database.ts';
 import { advances, requireSaneTime } from '../signing-time.ts';
 import { latestCrl } from './published-crl.ts';
+import { putRevocation } from './revocation-row.ts';
 
 const PAGE = 10_000;
 /** The octets of so many published CRLs of a CA are kept; a CRL of each revocation would fill the disk. */
@@ -110,7 +111,7 @@ export class PostgresCrlLedger implements CrlLedger {
     });
   }
 
-  adopt(crl: PublishedCrl, entries: number, event: AuditEvent): Promise<boolean> {
+  adopt(crl: PublishedCrl, entries: number, event: AuditEvent, listed: readonly ListedRevocation[] = []): Promise<boolean> {
     return this.#database.transaction(async (tx) => {
       if (crl.number > LARGEST_NUMBER) throw new PkiError('crl.import-refused', 'the CRL number is longer than 63 bits, which the ledger cannot hold: have a CRL with a smaller one signed');
       const [ca] = await tx.query<{ crl_number: bigint }>('SELECT crl_number FROM ca WHERE id = $1 FOR NO KEY UPDATE', [crl.caId]);
@@ -121,6 +122,7 @@ export class PostgresCrlLedger implements CrlLedger {
       await tx.query(
         `INSERT INTO crl (ca_id, number, this_update, next_update, entries, der, published_at) VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp())`,
         [crl.caId, crl.number, crl.thisUpdate, crl.nextUpdate, entries, crl.der]);
+      for (const each of listed) await putRevocation(tx, { caId: crl.caId, ...each });
       await dropOldOctets(tx, crl.caId);
       await appendEvent(tx, event);
       return true;
