@@ -44,6 +44,26 @@ const fresh = (prefix: string): string => `${prefix}-${++made}`;
 const ca = (parent?: RealCa, ...rest: [Parameters<typeof addCa>[3]?, Parameters<typeof addCa>[4]?]) => addCa(ledger.store, fresh(parent === undefined ? 'root' : 'sub'), parent, ...rest);
 
 describe('adding a CA', () => {
+  it('as the next generation of another sets both or neither', async () => {
+    const [root, before] = [await ca(), await ca()];
+    const made = certify({ subject: named(fresh('Next')), issuer: root.made, serial: randomBytes(16).fill(1, 0, 1) });
+    const { notBefore, notAfter } = root.ca;
+    const next = { ...root.ca, name: fresh('next') as CaName, parentId: root.ca.id, state: 'prepared' as const, certificate: made.certificate, notBefore, notAfter };
+    const switchAt = new Date(Date.now() + 5 * day);
+    const follows = (predecessorId: number) => ({ predecessorId, switchAt, event: event('ca.succession-changed', 'ca:test') });
+    const seen = await events();
+    expect(await ledger.store.authorities.add(next, event('ca.imported', 'ca:test'), follows(99_999)).catch(code)).toBe('ca.not-found');
+    expect(await ledger.store.authorities.byName(next.name).catch(code)).toBe('ca.not-found');
+    expect(await events()).toBe(seen);
+    const added = await ledger.store.authorities.add(next, event('ca.imported', 'ca:test'), follows(before.ca.id));
+    expect(await read(before.ca.id)).toMatchObject({ successorId: added.id, switchAt });
+    expect(await events()).toBe(seen + 2n);
+    // A second time changes nothing, also where the succession was taken back since.
+    await ledger.store.authorities.succeed(before.ca.id, undefined, event('ca.succession-changed', 'ca:test'));
+    expect((await ledger.store.authorities.add(next, event('ca.imported', 'ca:test'), follows(before.ca.id))).id).toBe(added.id);
+    expect(await read(before.ca.id)).toMatchObject({ successorId: undefined });
+  });
+
   it('keeps all that is told of it, and lists its certificate', async () => {
     const root = await ca(undefined, { keyId: undefined, labels: { brand: 'Roadster', region: 'EU' } });
     const sub = await ca(root, { state: 'prepared', signatureAlgorithm: 'ecdsa-sha384' as CertificationAuthority['signatureAlgorithm'] });

@@ -1,5 +1,5 @@
 export type {
-  AuthorityLedger, CaRevocation, CaState, CeremonyCertificate, CeremonyCertificateKind, CertificationAuthority, NewAuthority,
+  AuthorityLedger, CaRevocation, CaState, CeremonyCertificate, CeremonyCertificateKind, CertificationAuthority, Following, NewAuthority,
   NewCaRevocation, ProfileLedger, ProfileVersionRecord,
 } from './ports/authorities.ts';
 export type {

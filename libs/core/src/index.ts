@@ -10,3 +10,4 @@ export { isPkiError, PkiError, type PkiErrorOptions } from './pki-error.ts';
 export { Secret } from './secret.ts';
 export { LedgerKey } from './ledger-key.ts';
 export { NEVER_AGAIN } from './exit-status.ts';
+export { replaceFile } from './replace-file.ts';

@@ -5,13 +5,23 @@ import { fromLogin, returnValue } from './cryptoki-error.ts';
 /** Labels are padded with blanks, by some software with zeros. */
 const unpadded = (label: string): string => label.replace(/\0.*$/s, '').trimEnd();
 
-/** The slot whose token has this label. @throws PkiError `hsm.token-not-found` if none or several have it */
+/**
+ * The slot whose token has this label. A slot that does not answer is another's trouble, unless ours is not found.
+ * @throws PkiError `hsm.token-not-found` if none or several have it; what the slot said that did not answer
+ */
 export function findSlot(lib: PKCS11, label: string): Handle {
+  let failure: { readonly error: unknown } | undefined;
   const found = lib.C_GetSlotList(true).filter((slot) => {
-    const info = lib.C_GetTokenInfo(slot);
-    return (info.flags & pkcs11.CKF_TOKEN_INITIALIZED) !== 0 && unpadded(info.label) === label;
+    try {
+      const info = lib.C_GetTokenInfo(slot);
+      return (info.flags & pkcs11.CKF_TOKEN_INITIALIZED) !== 0 && unpadded(info.label) === label;
+    } catch (error) {
+      failure ??= { error };
+      return false;
+    }
   });
   const [slot] = found;
+  if (slot === undefined && failure !== undefined) throw failure.error;
   if (slot === undefined || found.length > 1) {
     const count = found.length === 0 ? 'no token' : `${found.length} tokens`;
     throw new PkiError('hsm.token-not-found', `the HSM shows ${count} with the label "${label}": check the label and the HSM's own configuration (for SoftHSM, SOFTHSM2_CONF)`);

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import {
   type Approval, approvalRequest, approvalStatement, type Officer, parseApproval, parseApprovalRequest, type ToApprove,
 } from '@fleetroot/authority';
-import { isPkiError, PkiError, utf8 } from '@fleetroot/core';
+import { isPkiError, PkiError, replaceFile, utf8 } from '@fleetroot/core';
 
 /**
  * `approvals/` in a folder of ceremonies. For each dry run, named by its SHA-256:
@@ -23,11 +23,11 @@ export type DryRun = ToApprove & { readonly text: string };
 export function writeRequest(approvals: string, dryRun: DryRun): string[] {
   const { title, sha256, officers, text } = dryRun;
   mkdirSync(approvals, { recursive: true, mode: 0o755 });
-  replaceFile(join(approvals, `${sha256}.txt`), utf8(text));
-  replaceFile(join(approvals, `${sha256}.json`), utf8(approvalRequest(dryRun)));
+  replaceFile(join(approvals, `${sha256}.txt`), utf8(text), 0o644);
+  replaceFile(join(approvals, `${sha256}.json`), utf8(approvalRequest(dryRun)), 0o644);
   return officers.map(({ name }) => {
     const statement = join(approvals, `${sha256}-${stemOf(officers, name)}.txt`);
-    replaceFile(statement, approvalStatement({ title, officer: name, sha256 }));
+    replaceFile(statement, approvalStatement({ title, officer: name, sha256 }), 0o644);
     return statement;
   });
 }
@@ -67,7 +67,7 @@ export function readApprovals(approvals: string, sha256: string): { approvals: A
 /** Returns where it lies. */
 export function writeApproval(approvals: string, officers: readonly Officer[], approval: Approval): string {
   const path = join(approvals, `${approval.sha256}-${stemOf(officers, approval.officer)}.json`);
-  replaceFile(path, utf8(`${JSON.stringify(approval, null, 2)}\n`));
+  replaceFile(path, utf8(`${JSON.stringify(approval, null, 2)}\n`), 0o644);
   return path;
 }
 
@@ -107,21 +107,4 @@ function filesOf(folder: string): string[] {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;
   }
-}
-
-/** Whole or not at all, and durable on return: a run that waits reads what is here at any moment. */
-function replaceFile(path: string, content: Uint8Array): void {
-  const fresh = `${path}.${process.pid}.new`;
-  rmSync(fresh, { force: true });
-  const file = openSync(fresh, 'wx', 0o644);
-  try {
-    for (let at = 0; at < content.length;) at += writeSync(file, content, at);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-  renameSync(fresh, path);
-  const folder = openSync(dirname(path), 'r');
-  fsyncSync(folder);
-  closeSync(folder);
 }

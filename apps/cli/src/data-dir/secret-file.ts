@@ -1,23 +1,9 @@
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, unlinkSync, writeSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { replaceFile } from '@fleetroot/core';
 
 /** Writes a secret to a file of mode 0600: whole or not at all, and durable on return. */
 export function writeSecret(path: string, value: string): void {
-  const fresh = `${path}.${process.pid}.new`;
-  const file = openSync(fresh, 'w', 0o600);
-  try {
-    writeSync(file, `${value}\n`);
-    fsyncSync(file);
-  } catch (error) {
-    unlinkSync(fresh);
-    throw error;
-  } finally {
-    closeSync(file);
-  }
-  renameSync(fresh, path);
-  const folder = openSync(dirname(path), 'r');
-  fsyncSync(folder);
-  closeSync(folder);
+  replaceFile(path, Buffer.from(`${value}\n`), 0o600);
 }
 
 export function readSecret(path: string): string | undefined {

@@ -1,6 +1,6 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { PkiError } from '@fleetroot/core';
+import { PkiError, replaceFile } from '@fleetroot/core';
 import { z } from 'zod';
 import { sha256Of } from './digest.ts';
 import { type CeremonyRecord, ceremonyRecord, type IntentRecord, intentRecord } from './record.ts';
@@ -80,20 +80,7 @@ export class CeremonyFolder {
   write(name: string, content: Uint8Array): void {
     const path = join(this.dir, name);
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-    const fresh = `${path}.new`;
-    // What a crash left, or a link that somebody else laid here, is not written through.
-    rmSync(fresh, { force: true });
-    const file = openSync(fresh, 'wx', 0o644);
-    try {
-      for (let at = 0; at < content.length; ) at += writeSync(file, content, at);
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-    renameSync(fresh, path);
-    const folder = openSync(dirname(path), 'r');
-    fsyncSync(folder);
-    closeSync(folder);
+    replaceFile(path, content, 0o644);
   }
 
   #json<T>(name: string, schema: z.ZodType<T>): T | undefined {

@@ -4,7 +4,7 @@ import type { AuditEvent } from '@fleetroot/audit';
 import {
   algorithmFitsKey, describeName, keyIdentifier, type ParsedCertificate, parseCertificate, parseCrl, sameSubject, type SignatureAlgorithm, verifySignature,
 } from '@fleetroot/x509';
-import type { AuthorityLedger, CaState, CeremonyCertificateKind, CertificationAuthority } from '../ports/authorities.ts';
+import type { AuthorityLedger, CaState, CeremonyCertificateKind, CertificationAuthority, Following } from '../ports/authorities.ts';
 import type { CrlLedger } from '../ports/status.ts';
 import { chainFault } from './chain.ts';
 import { responderFault } from './responder.ts';
@@ -64,8 +64,7 @@ export async function importAuthority(ledger: AuthorityLedger, given: GivenAutho
     notBefore: certificate.notBefore, notAfter: certificate.notAfter,
   }, told('ca.imported', given.name, certificate, options, {
     parent: issuer?.name ?? null, keyId: given.keyId === undefined ? null : toHex(given.keyId), succeeds: given.succeeds ?? null,
-  }));
-  if (before !== undefined) await follow(ledger, before, authority, options);
+  }), before === undefined ? undefined : following(before, given.name, options));
   return { authority, changed: true };
 }
 
@@ -217,12 +216,13 @@ async function predecessor(ledger: AuthorityLedger, name: CaName): Promise<Certi
 }
 
 /** At the latest when it ends; from now on the truststores that have the one take the other. */
-function follow(ledger: AuthorityLedger, before: CertificationAuthority, next: CertificationAuthority, { actor, clock }: ImportOptions): Promise<CertificationAuthority> {
-  return ledger.succeed(before.id, { successorId: next.id, switchAt: before.notAfter }, {
+const following = (before: CertificationAuthority, next: CaName, { actor, clock }: ImportOptions): Following => ({
+  predecessorId: before.id, switchAt: before.notAfter,
+  event: {
     action: 'ca.succession-changed', actor, at: clock.now(), subject: `ca:${before.name}`,
-    data: { successor: next.name, switchAt: before.notAfter.toISOString() },
-  });
-}
+    data: { successor: next, switchAt: before.notAfter.toISOString() },
+  },
+});
 
 const recorded = ({ serial, der, notBefore, notAfter }: ParsedCertificate) => ({ serial, certificate: der, notBefore, notAfter });
 

@@ -58,16 +58,25 @@ export interface CeremonyCertificate {
   readonly notAfter: Date;
 }
 
+/** That a CA which comes on record is to take over from another. */
+export interface Following {
+  readonly predecessorId: number;
+  readonly switchAt: Date;
+  /** Of the change of the predecessor. */
+  readonly event: AuditEvent;
+}
+
 export interface AuthorityLedger {
   /** In the order they came on record: parents before their children. */
   all(): Promise<readonly CertificationAuthority[]>;
   /** @throws PkiError `ca.not-found` */
   byName(name: CaName): Promise<CertificationAuthority>;
   /**
-   * Records a CA and its certificate. The same certificate again changes nothing and returns the CA on record.
-   * @throws PkiError `ca.conflict` where the name, or the key, is another CA's on record
+   * Records a CA and its certificate, in the same transaction as the next generation of another where `follows` says so.
+   * The same certificate again changes nothing and returns the CA on record.
+   * @throws PkiError `ca.conflict` where the name, or the key, is another CA's on record; with `follows` also as `succeed`
    */
-  add(ca: NewAuthority, event: AuditEvent): Promise<CertificationAuthority>;
+  add(ca: NewAuthority, event: AuditEvent, follows?: Following): Promise<CertificationAuthority>;
   /** Every certificate that a ceremony made, for the CA or by it, oldest first. */
   certificates(caId: number): Promise<readonly CeremonyCertificate[]>;
   /**

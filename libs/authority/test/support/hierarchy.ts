@@ -3,7 +3,7 @@ import { type CaName, caName, equalBytes, PkiError, toHex } from '@fleetroot/cor
 import { parseCertificate } from '@fleetroot/x509';
 import type { SoftwareCa } from '../../../../test/support/software-ca.ts';
 import type {
-  AuthorityLedger, CaState, CeremonyCertificate, CertificationAuthority, NewAuthority, NewCaRevocation,
+  AuthorityLedger, CaState, CeremonyCertificate, CertificationAuthority, Following, NewAuthority, NewCaRevocation,
 } from '../../src/index.ts';
 
 let ids = 0;
@@ -33,13 +33,14 @@ export class MemoryAuthorities implements AuthorityLedger {
     return found;
   }
 
-  async add(ca: NewAuthority, event: AuditEvent): Promise<CertificationAuthority> {
+  async add(ca: NewAuthority, event: AuditEvent, follows?: Following): Promise<CertificationAuthority> {
     if (this.cas.some(({ name }) => name === ca.name)) throw new PkiError('ca.conflict');
     const added = { ...ca, id: ++ids, successorId: undefined, switchAt: undefined, revocation: undefined };
     this.cas.push(added);
     const { serial } = parseCertificate(ca.certificate);
     this.recorded.push({ kind: 'ca', subjectId: added.id, issuerId: ca.parentId ?? added.id, serial, certificate: ca.certificate, notBefore: ca.notBefore, notAfter: ca.notAfter });
     this.events.push(event);
+    if (follows !== undefined) await this.succeed(follows.predecessorId, { successorId: added.id, switchAt: follows.switchAt }, follows.event);
     return added;
   }
 

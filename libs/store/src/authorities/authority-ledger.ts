@@ -1,6 +1,6 @@
 import type { AuditEvent } from '@fleetroot/audit';
 import type {
-  AuthorityLedger, CaState, CeremonyCertificate, CertificationAuthority, NewAuthority, NewCaRevocation,
+  AuthorityLedger, CaState, CeremonyCertificate, CertificationAuthority, Following, NewAuthority, NewCaRevocation,
 } from '@fleetroot/authority';
 import { type CaName, PkiError } from '@fleetroot/core';
 import type { Database } from '../database.ts';
@@ -27,8 +27,8 @@ export class PostgresAuthorityLedger implements AuthorityLedger {
     return authorityOf(row);
   }
 
-  add(ca: NewAuthority, event: AuditEvent): Promise<CertificationAuthority> {
-    return this.#database.transaction((tx) => recordAuthority(tx, ca, event));
+  add(ca: NewAuthority, event: AuditEvent, follows?: Following): Promise<CertificationAuthority> {
+    return this.#database.transaction((tx) => recordAuthority(tx, ca, event, follows));
   }
 
   certificates(caId: number): Promise<readonly CeremonyCertificate[]> {

@@ -1,14 +1,15 @@
 import type { AuditEvent } from '@fleetroot/audit';
-import type { CeremonyCertificate, CertificationAuthority, NewAuthority } from '@fleetroot/authority';
+import type { CeremonyCertificate, CertificationAuthority, Following, NewAuthority } from '@fleetroot/authority';
 import { equalBytes, PkiError } from '@fleetroot/core';
 import { appendEvent } from '../audit-log.ts';
 import type { Queryable } from '../database.ts';
 import { AUTHORITY_COLUMNS, authorityOf, type AuthorityRow, lockAuthority } from './authority-row.ts';
 import { type CaCertificateFacts, caCertificateFacts } from './ca-certificate.ts';
 import { insertCeremonyCertificate } from './ceremony-certificates.ts';
+import { setSuccession } from './succession.ts';
 
 /** See AuthorityLedger.add. */
-export async function recordAuthority(tx: Queryable, ca: NewAuthority, event: AuditEvent): Promise<CertificationAuthority> {
+export async function recordAuthority(tx: Queryable, ca: NewAuthority, event: AuditEvent, follows?: Following): Promise<CertificationAuthority> {
   const facts = caCertificateFacts(ca.certificate, 'certificate.malformed');
   // Waits for another process that records the same name or key, and then sees what it has recorded.
   const [row] = await tx.query<AuthorityRow>(
@@ -25,6 +26,7 @@ export async function recordAuthority(tx: Queryable, ca: NewAuthority, event: Au
   } as const;
   if (!(await insertCeremonyCertificate(tx, own, facts.sha256))) throw serialUsed(`of the CA ${ca.name}`);
   await appendEvent(tx, event);
+  if (follows !== undefined) await setSuccession(tx, follows.predecessorId, { successorId: row.id, switchAt: follows.switchAt }, follows.event);
   return authorityOf(row);
 }
 
