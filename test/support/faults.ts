@@ -48,7 +48,7 @@ export async function ask<R extends object>(product: Product, sql: string, value
 
 /** Waits until PostgreSQL answers again. */
 export const answering = (product: Product): Promise<void> =>
-  until(() => ask(product, 'SELECT 1').then(() => true, () => false), 30_000, () => 'PostgreSQL did not come back');
+  until(() => ask(product, 'SELECT 1').then(() => true, () => false), 30_000, () => `PostgreSQL did not come back\n${product.output().slice(-4000)}`);
 
 /** Waits for the moment between a committed intent and its certificates, with so many items of the batch done. */
 export async function midAttempt(product: Product, batchId: string, issued: number): Promise<void> {
