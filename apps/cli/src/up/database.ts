@@ -71,20 +71,25 @@ export async function embeddedDatabase(dir: DataDir, { onNotice, onLost }: Embed
   const urlFile = dir.secret('database-url');
   const statusUrlFile = dir.secret('status-database-url');
   const state = { stopping: false, restarts: 0, startedAt: performance.now() };
-  const start = (): Promise<EmbeddedPostgres> => startEmbeddedPostgres({ dataDir: dir.path, onNotice, onExit: (line) => void again(line) });
+  const start = (port?: number): Promise<EmbeddedPostgres> =>
+    startEmbeddedPostgres({ dataDir: dir.path, onNotice, onExit: (line) => void again(line), ...(port === undefined ? {} : { port }) });
+  // One that ends while it starts is started again as well: the same fault may have hit it twice.
   const again = async (line: string): Promise<void> => {
-    if (state.stopping) return;
-    state.restarts = performance.now() - state.startedAt > HEALTHY_MS ? 1 : state.restarts + 1;
-    onNotice(`${line}; it is started again`);
-    try {
-      if (state.restarts > RESTARTS) throw new Error('PostgreSQL ended too often');
+    if (performance.now() - state.startedAt > HEALTHY_MS) state.restarts = 0;
+    for (let why = line; !state.stopping; ) {
+      if (++state.restarts > RESTARTS) return onLost(new Error(`PostgreSQL ended too often; at last: ${why}`));
+      onNotice(`${why}; it is started again`);
       await sleep(500 * state.restarts);
-      if (!state.stopping) running = start();
-      await running;
-      state.startedAt = performance.now();
-      onNotice('PostgreSQL is ready again');
-    } catch (error) {
-      onLost(error);
+      if (state.stopping) return;
+      try {
+        // The roles know no other port.
+        running = start(port);
+        await running;
+        state.startedAt = performance.now();
+        return onNotice('PostgreSQL is ready again');
+      } catch (error) {
+        why = (error as Error).message;
+      }
     }
   };
   const stop = async (): Promise<void> => {
@@ -93,7 +98,7 @@ export async function embeddedDatabase(dir: DataDir, { onNotice, onLost }: Embed
     await postgres?.stop();
   };
   let running = start();
-  const { adminUrl, folder } = await running;
+  const { adminUrl, folder, port } = await running;
   // PostgreSQL refuses to run as root, and its own user does not reach every folder of root's.
   if (!folder.startsWith(dir.path)) onNotice(`PostgreSQL keeps its data in ${folder}, as its user cannot reach ${dir.path}`);
   try {

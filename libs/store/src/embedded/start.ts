@@ -13,6 +13,8 @@ import { stopLeftOver } from './postmaster.ts';
 export interface EmbeddedPostgresOptions {
   /** The installation's data folder, whose lock the caller holds. */
   readonly dataDir: string;
+  /** This one or none; absent: that of the last start where it is free, else any. */
+  readonly port?: number;
   /** Things worth a line to the operator. */
   readonly onNotice: (line: string) => void;
   /** PostgreSQL ended though nobody asked it to. */
@@ -24,6 +26,7 @@ export interface EmbeddedPostgres {
   readonly adminUrl: Secret;
   /** PostgreSQL's data folder. */
   readonly folder: string;
+  readonly port: number;
   /** The postmaster's process id. */
   readonly pid: number;
   /** Fast shutdown; resolves when PostgreSQL is gone. Again: the same promise. */
@@ -48,14 +51,14 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   const portFile = join(dataDir, 'postgres.port');
   const known = Number(await readFile(portFile, 'utf8').catch(() => '0'));
   for (let attempt = 0; ; attempt++) {
-    const port = await freePort(attempt === 0 ? known : 0);
+    const port = options.port ?? await freePort(attempt === 0 ? known : 0);
     try {
       const running = await launch(dataDir, binaries, cluster, account, port, options.onExit);
       await writeFile(portFile, `${port}\n`, { mode: 0o600 }).catch(plainly('the database could not be started'));
       return running;
     } catch (error) {
       // Between our look and PostgreSQL's bind somebody else may have taken the port.
-      if (attempt >= 3 || !/Address already in use|could not create any TCP/.test(String((error as Error).cause))) throw error;
+      if (options.port !== undefined || attempt >= 3 || !/Address already in use|could not create any TCP/.test(String((error as Error).cause))) throw error;
     }
   }
 }
@@ -95,7 +98,7 @@ async function launch(
     throw await startFailure(error, cluster.folder, logPath, from);
   }
   state.up = true;
-  return { adminUrl, folder: cluster.folder, pid: child.pid ?? 0, stop };
+  return { adminUrl, folder: cluster.folder, port, pid: child.pid ?? 0, stop };
 }
 
 async function startFailure(error: unknown, folder: string, logPath: string, from: number): Promise<PkiError> {
