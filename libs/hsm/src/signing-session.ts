@@ -6,7 +6,7 @@ import { fromCryptoki, isFaultOfKey } from './cryptoki-error.ts';
 import { type KeyFamily, signingMechanism } from './mechanism.ts';
 import { MechanismCheck } from './mechanism-check.ts';
 import { readPublicKey, shapeOf } from './public-key.ts';
-import { findSlot, findTokenObjects, flag, login } from './token-access.ts';
+import { findSlot, findTokenObjects, flag, login, lookAgain } from './token-access.ts';
 
 export interface SigningSessionOptions {
   /** Path of the PKCS#11 library. */
@@ -74,14 +74,16 @@ export class SigningSession {
    */
   connect(onProgress: () => void): KeyFaults {
     if (this.#refusal !== undefined) throw this.#refusal;
-    this.disconnect();
     try {
       if (!this.#loaded) this.#lib.load(this.#options.module);
       this.#loaded = true;
-      // p11-kit-client and some vendors' libraries refuse a caller that does not say how threads may lock.
-      this.#lib.C_Initialize({ flags: pkcs11.CKF_OS_LOCKING_OK });
-      this.#initialised = true;
-      const slot = findSlot(this.#lib, this.#options.tokenLabel);
+      const slot = lookAgain(() => {
+        this.disconnect();
+        // p11-kit-client and some vendors' libraries refuse a caller that does not say how threads may lock.
+        this.#lib.C_Initialize({ flags: pkcs11.CKF_OS_LOCKING_OK });
+        this.#initialised = true;
+        return findSlot(this.#lib, this.#options.tokenLabel);
+      });
       const session = this.#lib.C_OpenSession(slot, pkcs11.CKF_SERIAL_SESSION | pkcs11.CKF_RW_SESSION);
       login(this.#lib, slot, session, this.#options.pin);
       this.#session = session;

@@ -1,4 +1,4 @@
-import { PkiError } from '@fleetroot/core';
+import { isPkiError, PkiError } from '@fleetroot/core';
 import pkcs11, { type Attribute, type Handle, type PKCS11 } from 'pkcs11js';
 import { fromLogin, returnValue } from './cryptoki-error.ts';
 
@@ -27,6 +27,26 @@ export function findSlot(lib: PKCS11, label: string): Handle {
     throw new PkiError('hsm.token-not-found', `the HSM shows ${count} with the label "${label}": check the label and the HSM's own configuration (for SoftHSM, SOFTHSM2_CONF)`);
   }
   return slot;
+}
+
+/** How often a token is looked for, and the pause in between, in milliseconds. */
+const LOOKS = 4;
+const PAUSE_MS = 150;
+
+/**
+ * Does what begins with a look for a token, on a library that is initialised anew each time. A token that is not shown is
+ * believed to be missing at the fourth look only: SoftHSM does not show one for a moment while another process writes
+ * to it. Blocks this thread in between.
+ */
+export function lookAgain<T>(work: () => T): T {
+  for (let look = 1; ; look++) {
+    try {
+      return work();
+    } catch (error) {
+      if (look === LOOKS || !isPkiError(error) || error.code !== 'hsm.token-not-found') throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
+    }
+  }
 }
 
 /**

@@ -8,7 +8,7 @@ import { generate } from './key-pair.ts';
 import { useLibrary } from './library.ts';
 import { signingInput, signingMechanism } from './mechanism.ts';
 import { readPublicKey, shapeOf } from './public-key.ts';
-import { findSlot, findTokenObjects, flag, login } from './token-access.ts';
+import { findSlot, findTokenObjects, flag, login, lookAgain } from './token-access.ts';
 
 /** What a token says of itself before anyone logs in. */
 export interface TokenFacts {
@@ -89,7 +89,9 @@ export function initToken(options: { module: string; label: string; soPin: Secre
  * Opens and logs in, once.
  * @throws PkiError `hsm.token-not-found`, `hsm.pin-incorrect` (never try the same PIN again), `hsm.unavailable`
  */
-export function openToken(options: { module: string; tokenLabel: string; pin: Secret }): Token {
+export const openToken = (options: { module: string; tokenLabel: string; pin: Secret }): Token => lookAgain(() => openNow(options));
+
+function openNow(options: { module: string; tokenLabel: string; pin: Secret }): Token {
   const use = useLibrary(options.module);
   try {
     findSlot(use.lib, options.tokenLabel);

@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { PkiError } from '@fleetroot/core';
 import { fromCryptoki, fromLogin } from '../src/cryptoki-error.ts';
 import { signingInput } from '../src/mechanism.ts';
+import { lookAgain } from '../src/token-access.ts';
 import { encodeFrame, type Frame, frameKind, FrameReader, PackedFrame, packStrings, unpackStrings } from '../src/process/frames.ts';
 
 describe('frames', () => {
@@ -64,6 +66,30 @@ describe('return values of C_Login', () => {
     ['CKR_SESSION_HANDLE_INVALID', 'hsm.unavailable'], ['CKR_GENERAL_ERROR', 'hsm.unavailable'], ['a value of a vendor', 'hsm.unavailable'],
   ])('%s is %s', (value, code) => {
     expect(fromLogin(new Error(`${value}:7\n at C_Login`))).toMatchObject({ code });
+  });
+});
+
+describe('a look for a token', () => {
+  it.each<[string, readonly (string | undefined)[], string, number]>([
+    ['is one where it is shown', [undefined], 'found', 1],
+    ['is made again where it is not shown for a moment', ['hsm.token-not-found', 'hsm.token-not-found', undefined], 'found', 3],
+    ['is given up at the fourth time', Array(4).fill('hsm.token-not-found'), 'hsm.token-not-found', 4],
+    ['is not made again after a refused PIN', ['hsm.pin-incorrect'], 'hsm.pin-incorrect', 1],
+    ['is not made again without an HSM', ['hsm.unavailable'], 'hsm.unavailable', 1],
+  ])('%s', (_, outcomes, expected, looks) => {
+    let look = 0;
+    const result = (): string => {
+      try {
+        return lookAgain(() => {
+          const code = outcomes[look++];
+          if (code !== undefined) throw new PkiError(code as 'hsm.unavailable');
+          return 'found';
+        });
+      } catch (error) {
+        return (error as PkiError).code;
+      }
+    };
+    expect([result(), look]).toEqual([expected, looks]);
   });
 });
 
