@@ -1,6 +1,6 @@
 import { type AuthorityLedger, type CaSigner, type CertificationAuthority, signatureAlgorithmOf, signsStatus, type SigningPurpose } from '@fleetroot/authority';
-import { type ErrorCode, isPkiError, PkiError, toHex } from '@fleetroot/core';
-import { controlLoad, type LoadControl, type LoadSettings, type Signer, type SignerOptions } from '@fleetroot/hsm';
+import { isPkiError, PkiError, toHex } from '@fleetroot/core';
+import { controlLoad, isFaultOfKey, type LoadControl, type LoadSettings, type Signer, type SignerOptions } from '@fleetroot/hsm';
 import { parseCertificate } from '@fleetroot/x509';
 
 export interface CaKeysParts {
@@ -18,8 +18,6 @@ export interface CaKeysParts {
 const PAUSE_MS = 1000;
 /** So often the token is opened anew while a key in it cannot be used: somebody may have put it right, in milliseconds. */
 const UNUSABLE_PAUSE_MS = 60_000;
-/** What is wrong with one key, and nothing with the HSM. */
-const KEY_FAULTS: readonly ErrorCode[] = ['hsm.key-not-found', 'hsm.key-mismatch', 'hsm.mechanism-missing'];
 
 interface OpenToken {
   readonly signer: Signer;
@@ -96,7 +94,7 @@ export class CaKeys implements CaSigner {
     try {
       return await this.#load.sign(purpose, keyIdOf(authority), signatureAlgorithmOf(authority), tbs);
     } catch (error) {
-      throw isPkiError(error) && KEY_FAULTS.includes(error.code) ? keyUnusable(authority, error) : this.#remember(error);
+      throw isPkiError(error) && isFaultOfKey(error) ? keyUnusable(authority, error) : this.#remember(error);
     }
   }
 
@@ -219,7 +217,7 @@ export class CaKeys implements CaSigner {
     if (error.code === 'hsm.token-not-found' && this.#token !== undefined) {
       return new PkiError('hsm.unavailable', 'the HSM no longer shows the CA token: it is asked again until it does', { cause: error, data: error.data });
     }
-    if (error.retry === 'stop' && !KEY_FAULTS.includes(error.code)) this.#refusal ??= error;
+    if (error.retry === 'stop' && !isFaultOfKey(error)) this.#refusal ??= error;
     return error;
   }
 }

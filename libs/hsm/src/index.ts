@@ -1,3 +1,4 @@
+export { isFaultOfKey } from './cryptoki-error.ts';
 export { type KeyAlgorithm, keyAlgorithms } from './key-algorithm.ts';
 export { openSigner, type Signer, type SignerOptions, type WantedKey } from './signer.ts';
 export { findToken, initToken, openToken, type Token, type TokenFacts, type TokenKey } from './token.ts';

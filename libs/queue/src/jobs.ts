@@ -1,5 +1,12 @@
 import { z } from 'zod';
 
+const chunkJob = {
+  role: 'issuer',
+  payload: z.object({ chunkId: z.string().regex(/^\d+$/) }).strict(),
+  key: (payload: { readonly chunkId: string }): string => `chunk-${payload.chunkId}`,
+  whileActive: 'covered',
+} as const;
+
 /**
  * Every job there is. A payload holds ids only: the queue is never the only copy of anything (I20). `role` is the app
  * that must handle it; that app's runner refuses to start with a handler missing or one too many.
@@ -11,19 +18,9 @@ import { z } from 'zod';
  *   where the active one had read the ledger a moment too early: a revocation is never left off the CRL.
  */
 export const jobCatalogue = {
-  'issue-chunk': {
-    role: 'issuer',
-    payload: z.object({ chunkId: z.string().regex(/^\d+$/) }).strict(),
-    key: (payload: { readonly chunkId: string }): string => `chunk-${payload.chunkId}`,
-    whileActive: 'covered',
-  },
+  'issue-chunk': chunkJob,
   /** A chunk for ECUs in the field, in a queue of its own: in one with the line's, a wave of renewals would take every place. */
-  'renew-chunk': {
-    role: 'issuer',
-    payload: z.object({ chunkId: z.string().regex(/^\d+$/) }).strict(),
-    key: (payload: { readonly chunkId: string }): string => `chunk-${payload.chunkId}`,
-    whileActive: 'covered',
-  },
+  'renew-chunk': chunkJob,
   'publish-crl': {
     role: 'issuer',
     payload: z.object({ caId: z.number().int().positive() }).strict(),

@@ -10,7 +10,7 @@ import { Operation } from '../openapi/operation.ts';
 import { OutboxRelay } from '../outbox-relay.ts';
 import { Roles } from '../roles.ts';
 import { CLOCK, LEDGER } from '../tokens.ts';
-import { updateTruststores } from '../truststore-update.ts';
+import { publisherOf, updateTruststores } from '../truststore-update.ts';
 import { caBody, caSchema } from './ca-body.ts';
 import { labels } from './labels.ts';
 import { oneObject, onePem } from './one-object.ts';
@@ -137,7 +137,7 @@ export class CaImportsController {
   }
 
   #updateTruststores(principal: HttpPrincipal, all: readonly CertificationAuthority[]): Promise<number> {
-    return updateTruststores(this.#ledger.truststores, all, { actor: this.#by(principal).actor, at: this.#clock.now() });
+    return updateTruststores(this.#ledger.truststores, all, publisherOf(principal, this.#clock));
   }
 
   #by(principal: HttpPrincipal): { actor: string; clock: Clock; crls: Ledger['crls'] } {

@@ -10,7 +10,7 @@ import { Operation } from '../openapi/operation.ts';
 import { OutboxRelay } from '../outbox-relay.ts';
 import { Roles } from '../roles.ts';
 import { CLOCK, LEDGER } from '../tokens.ts';
-import { updateTruststores } from '../truststore-update.ts';
+import { publisherOf, updateTruststores } from '../truststore-update.ts';
 import { caBody, caSchema, reasonName } from './ca-body.ts';
 
 type CaBody = z.infer<typeof caSchema>;
@@ -147,6 +147,6 @@ export class CaLifeController {
   }
 
   #updateTruststores(principal: HttpPrincipal, all: readonly CertificationAuthority[]): Promise<number> {
-    return updateTruststores(this.#ledger.truststores, all, { actor: `principal:${principal.name}`, at: this.#clock.now() });
+    return updateTruststores(this.#ledger.truststores, all, publisherOf(principal, this.#clock));
   }
 }

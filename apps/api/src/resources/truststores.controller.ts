@@ -11,6 +11,7 @@ import type { Ledger } from '../ledger.ts';
 import { Operation } from '../openapi/operation.ts';
 import { Roles } from '../roles.ts';
 import { CLOCK, LEDGER } from '../tokens.ts';
+import { publisherOf } from '../truststore-update.ts';
 
 const PEM = 'application/x-pem-file';
 /** As the status app names them in URLs. */
@@ -84,7 +85,7 @@ export class TruststoresController {
     });
     const { version } = await publishTruststore(
       this.#ledger.truststores, { name, description, memberIds: members.map(({ id }) => id) }, withTrust(all),
-      { actor: `principal:${principal.name}`, at: this.#clock.now() },
+      publisherOf(principal, this.#clock),
     );
     return truststoreBody(version, new Map(all.map((ca) => [ca.id, ca.name])));
   }

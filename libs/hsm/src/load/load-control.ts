@@ -1,5 +1,6 @@
 import { isPkiError, PkiError } from '@fleetroot/core';
 import type { SignatureAlgorithm } from '@fleetroot/x509';
+import { FRAME } from '../pool/session.ts';
 import type { Signer } from '../signer.ts';
 import { Buckets } from './buckets.ts';
 import { Pace } from './pace.ts';
@@ -28,7 +29,7 @@ export interface LoadControl<P extends string> {
 }
 
 /** As many as the signer sends to the HSM process at once: so long waits, at most, whose turn it is. */
-const SLICE = 32;
+const SLICE = FRAME;
 /** Taken for the capacity before the first measurement. */
 const ASSUMED_PER_SECOND = 500;
 

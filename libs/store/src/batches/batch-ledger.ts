@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { AuditEvent } from '@fleetroot/audit';
-import type { BatchLedger, BatchProgress, Begun, FailedItem, ItemResult, NewBatch, RequestItem } from '@fleetroot/authority';
+import type { BatchLedger, BatchProgress, Begun, FailedItem, ItemResult, NewBatch, RequestItem, SigningPurpose } from '@fleetroot/authority';
 import { type LedgerKey, PkiError } from '@fleetroot/core';
 import { appendEvent } from '../audit-log.ts';
 import type { ChunkWatch } from '../chunk-watch.ts';
@@ -43,12 +43,12 @@ export class PostgresBatchLedger implements BatchLedger {
 
   accept(batchId: string, bodySha256: Uint8Array, event: AuditEvent): Promise<BatchProgress> {
     return this.#database.transaction(async (tx) => {
-      await close(tx, batchId, bodySha256);
+      const purpose = await close(tx, batchId, bodySha256);
       const jobs = await tx.query(
         `INSERT INTO outbox (job, payload, priority)
-         SELECT CASE b.purpose WHEN 'renewal' THEN 'renew-chunk' ELSE 'issue-chunk' END, jsonb_build_object('chunkId', c.id::text), b.priority
+         SELECT $2::text, jsonb_build_object('chunkId', c.id::text), b.priority
          FROM chunk c JOIN batch b ON b.id = c.batch_id WHERE c.batch_id = $1 AND c.state = 'pending' ORDER BY c.first
-         RETURNING id`, [batchId]);
+         RETURNING id`, [batchId, jobOf(purpose)]);
       if (jobs.length > 0) await announceOutbox(tx);
       await appendEvent(tx, event);
       return readBatch(tx, batchId);
@@ -75,7 +75,7 @@ export class PostgresBatchLedger implements BatchLedger {
       if (conflict !== undefined) throw new PkiError(conflict);
       const chunkId = await appendChunk(tx, this.#key, begun.batchId, [item], []);
       await close(tx, begun.batchId, bodySha256);
-      await addToOutbox(tx, batch.purpose === 'renewal' ? 'renew-chunk' : 'issue-chunk', { chunkId: String(chunkId) }, batch.priority);
+      await addToOutbox(tx, jobOf(batch.purpose), { chunkId: String(chunkId) }, batch.priority);
       await appendEvent(tx, event(begun.batchId));
       return { kind: 'new', batchId: begun.batchId, chunkId };
     });
@@ -123,13 +123,17 @@ async function open(tx: Queryable, batch: NewBatch): Promise<Begun> {
 }
 
 /** Ends the receiving. @throws PkiError `batch.not-found`, `batch.empty` */
-async function close(tx: Queryable, batchId: string, bodySha256: Uint8Array): Promise<void> {
-  const [row] = await tx.query<{ items: number }>(
+async function close(tx: Queryable, batchId: string, bodySha256: Uint8Array): Promise<SigningPurpose> {
+  const [row] = await tx.query<{ items: number; purpose: SigningPurpose }>(
     `UPDATE batch SET
        state = CASE WHEN open THEN 'accepted' ELSE 'done' END, body_sha256 = $2, accepted_at = clock_timestamp(),
        completed_at = CASE WHEN open THEN NULL ELSE clock_timestamp() END
      FROM (SELECT EXISTS (SELECT FROM chunk WHERE batch_id = $1 AND state <> 'done') AS open) AS chunks
-     WHERE id = $1 AND state = 'receiving' RETURNING items`, [batchId, bodySha256]);
+     WHERE id = $1 AND state = 'receiving' RETURNING items, purpose`, [batchId, bodySha256]);
   if (row === undefined) throw new PkiError('batch.not-found', 'the batch is no longer being received');
   if (row.items === 0) throw new PkiError('batch.empty');
+  return row.purpose;
 }
+
+/** Which queue a chunk waits in. */
+const jobOf = (purpose: SigningPurpose): 'issue-chunk' | 'renew-chunk' => (purpose === 'renewal' ? 'renew-chunk' : 'issue-chunk');
