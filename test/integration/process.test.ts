@@ -56,6 +56,14 @@ describe('a role that starts', () => {
     expect(await role.ended()).toBe(0);
     expect(role.out()).toContain('closed');
   });
+  it('closes when its parent has gone just as it tells it that it is ready', async () => {
+    const role = run('deaf-start');
+    await role.said('starting');
+    role.child.disconnect();
+    expect(await role.ended()).toBe(0);
+    expect(role.err()).toBe('');
+    expect(role.out()).toContain('closed');
+  });
   it('closes in peace when Ctrl-C and the parent\'s SIGTERM both reach it', async () => {
     const role = run('slow-close');
     await role.said('started');

@@ -13,6 +13,11 @@ await runProcess('fixture', async (control) => {
   if (behaviour === 'refuse') throw new PkiError('config.invalid', 'A is not set;\nB is not set');
   if (behaviour === 'break') throw new Error('something else');
   if (behaviour === 'slow-start') await sleep(1000);
+  // Says so and hears nothing for a while: what the parent does meanwhile is met by what comes right after the start.
+  if (behaviour === 'deaf-start') {
+    say('starting');
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
+  }
   if (behaviour === 'reject') setTimeout(() => void Promise.reject(new PkiError('internal', 'nobody caught this')), 50);
   if (behaviour === 'throw') setTimeout(() => { throw new Error('nobody caught this'); }, 50);
   if (behaviour === 'fail') setTimeout(() => control.fail(new PkiError('hsm.unavailable', 'the HSM is away')), 50);

@@ -84,7 +84,9 @@ export async function runProcess(
   }
   if (!ending) {
     logger.info('started');
-    process.send?.({ ready: true });
+    // Without a callback, a parent that has just gone would be an exception that nobody caught, and nothing would be closed;
+    // `disconnect` follows and closes.
+    process.send?.({ ready: true }, () => undefined);
   }
 }
 
