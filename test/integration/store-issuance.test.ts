@@ -143,8 +143,8 @@ describe('complete', () => {
       { ordinal: 2, code: 'issuance.abandoned', detail: 'signed and not usable' },
     ], issuedEvent);
     expect(await ledger.store.batches.progress(chunk.batchId)).toMatchObject({ issued: 2, failed: 2, pending: 0, state: 'done' });
-    expect(await burned([key.deriveSerial(intent.seed, 1)])).toBe(0);
-    expect(await burned([key.deriveSerial(intent.seed, 2)])).toBe(1);
+    expect(await burned([key.deriveSerial({ ...intent, form: 2 }, 1)])).toBe(0);
+    expect(await burned([key.deriveSerial({ ...intent, form: 2 }, 2)])).toBe(1);
     const outcomes: string[] = [];
     for await (const result of store.batches.results(chunk.batchId, 0, AbortSignal.timeout(5000))) outcomes.push(result.outcome === 'failed' ? result.code : 'issued');
     expect(outcomes).toEqual(['issued', 'request.signature-invalid', 'issuance.abandoned', 'issued']);
@@ -171,7 +171,7 @@ describe('release', () => {
       const before = (await store.outbox.pending(10_000)).length;
       const events = (await store.audit.head()).seq;
       await store.issuance.release(chunk, undefined, untouched);
-      const serials = [0, 1, 2, 3].map((ordinal) => key.deriveSerial(intent.seed, ordinal));
+      const serials = [0, 1, 2, 3].map((ordinal) => key.deriveSerial({ ...intent, form: 2 }, ordinal));
       expect(await burned(serials)).toBe(count);
       expect((await store.outbox.pending(10_000)).slice(before)).toMatchObject(Array.from({ length: crls }, () => ({ job: 'publish-crl' })));
       expect((await store.audit.head()).seq).toBe(events + 1n);
@@ -210,7 +210,7 @@ describe('the generation that signs', () => {
     const lost = { ...intentFor(second!), caId: next.id };
     await store.issuance.recordIntent(second!, lost);
     await store.issuance.release(second!, undefined);
-    expect(await sql('SELECT DISTINCT ca_id FROM burned_serial WHERE serial = $1', [key.deriveSerial(lost.seed, 2)])).toEqual([{ ca_id: next.id }]);
+    expect(await sql('SELECT DISTINCT ca_id FROM burned_serial WHERE serial = $1', [key.deriveSerial({ ...lost, form: 2 }, 2)])).toEqual([{ ca_id: next.id }]);
     expect((await store.outbox.pending(10_000)).at(-1)).toMatchObject({ job: 'publish-crl', payload: { caId: next.id } });
   });
 

@@ -278,7 +278,7 @@ describe('a CRL', () => {
     const intent = intentFor(chunk!);
     await store.issuance.recordIntent(chunk!, intent);
     await store.issuance.release(chunk!, undefined);
-    const gone = key.deriveSerial(intent.seed, 0);
+    const gone = key.deriveSerial({ ...intent, form: 2 }, 0);
     const listed = async () => {
       const serials: string[] = [];
       for await (const entry of store.crls.entries(ca.id)) serials.push(Buffer.from(entry.serial).toString('hex'));

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { verifyChain } from '@fleetroot/audit';
-import { LedgerKey, Secret, toHex } from '@fleetroot/core';
+import { LedgerKey, Secret, type SerialSource, toHex } from '@fleetroot/core';
 import { openStore } from '@fleetroot/store';
 import { importPublicKey, type ParsedCertificate, parseCertificate, parseCrl, spkiSha256, verifySignature, verifyWithKey } from '@fleetroot/x509';
 import { Client } from 'pg';
@@ -150,31 +150,36 @@ const checks: Record<string, Check> = {
   'what is revoked or burned is on the CRL': onCrl,
 };
 
-interface IntentRow {
-  readonly id: string; readonly ca_id: number; readonly seed: Buffer; readonly first: number; readonly items: number; readonly untouched: readonly number[];
+interface SourceRow { readonly seed: Buffer; readonly signed_at: Date; readonly serial_form: 1 | 2 }
+
+const source = ({ seed, signed_at, serial_form }: SourceRow): SerialSource => ({ seed, signedAt: signed_at, form: serial_form });
+
+interface IntentRow extends SourceRow {
+  readonly id: string; readonly ca_id: number; readonly first: number; readonly items: number; readonly untouched: readonly number[];
 }
 
 async function serialsDerive({ query, key }: Ledger): Promise<string[]> {
-  const rows = await query<{ serial: Buffer; ordinal: number; seed: Buffer }>(
-    'SELECT c.serial, c.ordinal, i.seed FROM certificate c JOIN intent i ON i.id = c.intent_id');
-  return rows.filter(({ serial, ordinal, seed }) => toHex(key.deriveSerial(seed, ordinal)) !== toHex(serial)).map(({ serial }) => toHex(serial));
+  const rows = await query<SourceRow & { serial: Buffer; ordinal: number }>(
+    'SELECT c.serial, c.ordinal, i.seed, i.signed_at, i.serial_form FROM certificate c JOIN intent i ON i.id = c.intent_id');
+  return rows.filter((row) => toHex(key.deriveSerial(source(row), row.ordinal)) !== toHex(row.serial)).map(({ serial }) => toHex(serial));
 }
 
 async function abandonedAreBurned({ query, key }: Ledger): Promise<string[]> {
   const burned = new Set((await query<{ ca_id: number; serial: Buffer }>('SELECT ca_id, serial FROM burned_serial'))
     .map(({ ca_id, serial }) => `${ca_id}/${toHex(serial)}`));
   const breaches: string[] = [];
-  for (const { id, ca_id, seed, first, items, untouched } of await query<IntentRow>(`SELECT id, ca_id, seed, first, items, untouched FROM intent WHERE state = 'abandoned'`)) {
+  for (const row of await query<IntentRow>(`SELECT id, ca_id, seed, signed_at, serial_form, first, items, untouched FROM intent WHERE state = 'abandoned'`)) {
+    const { id, ca_id, first, items, untouched } = row;
     for (let ordinal = first; ordinal < first + items; ordinal++) {
-      const name = `${ca_id}/${toHex(key.deriveSerial(seed, ordinal))}`;
+      const name = `${ca_id}/${toHex(key.deriveSerial(source(row), ordinal))}`;
       // Of what the HSM was never given there is nothing to burn; such a serial is left in the set, and told of below.
       if (!untouched.includes(ordinal) && !burned.delete(name)) breaches.push(`item ${ordinal} of intent ${id} is not`);
     }
   }
   // Single items of an attempt that was stored otherwise.
-  for (const { ca_id, seed, ordinal } of await query<{ ca_id: number; seed: Buffer; ordinal: number }>(
-    `SELECT i.ca_id, i.seed, f.ordinal FROM failure f JOIN intent i ON i.chunk_id = f.chunk_id AND i.state = 'stored' WHERE f.code = 'issuance.abandoned'`)) {
-    if (!burned.delete(`${ca_id}/${toHex(key.deriveSerial(seed, ordinal))}`)) breaches.push(`the abandoned item ${ordinal} is not`);
+  for (const row of await query<SourceRow & { ca_id: number; ordinal: number }>(
+    `SELECT i.ca_id, i.seed, i.signed_at, i.serial_form, f.ordinal FROM failure f JOIN intent i ON i.chunk_id = f.chunk_id AND i.state = 'stored' WHERE f.code = 'issuance.abandoned'`)) {
+    if (!burned.delete(`${row.ca_id}/${toHex(key.deriveSerial(source(row), row.ordinal))}`)) breaches.push(`the abandoned item ${row.ordinal} is not`);
   }
   return [...breaches, ...Array.from(burned, (name) => `${name} is burned, and no intent tells why`)];
 }

@@ -124,7 +124,7 @@ export function intentFor(chunk: ClaimedChunk): NewIntent {
 /** Certificates for the chunk's requests; the DER is noise of a usual length. */
 export function issuedFor(key: LedgerKey, chunk: ClaimedChunk, intent: NewIntent, skip: readonly number[] = []): IssuedItem[] {
   return chunk.requests.filter(({ ordinal }) => !skip.includes(ordinal)).map(({ ordinal, ecuSerial: serial, csr }) => ({
-    ordinal, serial: key.deriveSerial(intent.seed, ordinal), ecuSerial: serial, subjectName: undefined, spkiSha256: sha256(csr),
+    ordinal, serial: key.deriveSerial({ ...intent, form: 2 }, ordinal), ecuSerial: serial, subjectName: undefined, spkiSha256: sha256(csr),
     notBefore: intent.signedAt, notAfter: intent.notAfter, der: randomBytes(600),
   }));
 }

@@ -32,7 +32,7 @@ describe('a chunk', () => {
       expect(toHex(parsed.spkiDer)).toBe(toHex(request.spkiDer));
       expect(toHex(parsed.tbsDer)).toBe(toHex(recorder.signed[i] ?? new Uint8Array()));
       expect(verifySignature(ca.certificate.spkiDer, parsed.signatureAlgorithm, parsed.tbsDer, parsed.signature)).toBe(true);
-      expect(toHex(parsed.serial)).toBe(toHex(ledgerKey.deriveSerial(new Uint8Array(32).fill(9), item.ordinal)));
+      expect(toHex(parsed.serial)).toBe(toHex(ledgerKey.deriveSerial({ seed: new Uint8Array(32).fill(9), signedAt: now, form: 2 }, item.ordinal)));
       expect(item).toMatchObject({ ecuSerial: `ECU-${item.ordinal}`, subjectName: undefined, notAfter: parsed.notAfter, spkiSha256: spkiSha256(request.spkiDer) });
     }
   });

@@ -8,6 +8,7 @@ export { isVin, type Vin, vin, vinCheckDigit } from './vin.ts';
 export { errorCatalogue, type ErrorCode, type ErrorKind, type Retry } from './error-catalogue.ts';
 export { isPkiError, PkiError, type PkiErrorOptions } from './pki-error.ts';
 export { Secret } from './secret.ts';
-export { LedgerKey } from './ledger-key.ts';
+export { type CrashPoint, crashPoint, crashPoints } from './crash-point.ts';
+export { LedgerKey, serialDay, type SerialSource } from './ledger-key.ts';
 export { NEVER_AGAIN } from './exit-status.ts';
 export { replaceFile } from './replace-file.ts';

@@ -3,6 +3,28 @@ import { PkiError } from './pki-error.ts';
 
 const NONCE = 12;
 const TAG = 16;
+const DAY_MS = 86_400_000;
+
+/** What fixes the serial numbers of an intent; see `LedgerKey.deriveSerial`. */
+export interface SerialSource {
+  /** 32 octets, random. */
+  readonly seed: Uint8Array;
+  readonly signedAt: Date;
+  /** 2; of intents from before November 2026, 1. */
+  readonly form: 1 | 2;
+}
+
+/**
+ * How serials begin that are made on the (UTC) day of `at`: days since the first of January 2020, counted from 0x0100, as
+ * two octets. So a serial is positive, minimal and never zero, and serials of form 1, which begin with 0x40 to 0x7f,
+ * come after those of every day until 2064.
+ * @throws PkiError `clock.skew` for a time outside of that
+ */
+export function serialDay(at: Date): Uint8Array {
+  const day = Math.floor((at.getTime() - Date.UTC(2020, 0, 1)) / DAY_MS) + 0x0100;
+  if (!(day >= 0x0100 && day < 0x4000)) throw new PkiError('clock.skew', 'serial numbers are made for days from 2020 to 2064: check the clock');
+  return Uint8Array.of(day >> 8, day & 0xff);
+}
 
 /**
  * The installation's 256-bit key for what the database must not hold in clear: VINs, pending requests, and the secret
@@ -49,15 +71,18 @@ export class LedgerKey {
   }
 
   /**
-   * The serial number of one item of one intent: a pure function of the committed seed and the item's place, which
-   * nobody can foretell without the key. 16 octets, of which 126 bits are free: the first two bits are 0 and 1, so that
-   * it is positive, minimal and never zero.
+   * The serial number of one item of one intent: a pure function of what was committed and the item's place, which nobody
+   * can foretell without the key (I4). 18 octets: the day of `signedAt` (`serialDay`), then 128 bits of the key's. Serials
+   * of one time lie together in every index and partition by serial, however many came before.
+   *
+   * Form 1, which was made until November 2026, has 16 octets and no day: 126 bits, behind the bits 0 and 1.
    */
-  deriveSerial(seed: Uint8Array, ordinal: number): Uint8Array {
-    const mac = createHmac('sha256', this.#serial);
+  deriveSerial({ seed, signedAt, form }: SerialSource, ordinal: number): Uint8Array {
     const place = Buffer.alloc(4);
     place.writeUInt32BE(ordinal);
-    const serial = new Uint8Array(mac.update(seed).update(place).digest().subarray(0, 16));
+    const mac = createHmac('sha256', this.#serial).update(seed).update(place).digest();
+    if (form === 2) return new Uint8Array(Buffer.concat([serialDay(signedAt), mac.subarray(0, 16)]));
+    const serial = new Uint8Array(mac.subarray(0, 16));
     serial[0] = ((serial[0] ?? 0) & 0x3f) | 0x40;
     return serial;
   }

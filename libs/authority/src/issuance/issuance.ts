@@ -176,7 +176,7 @@ export class Issuance {
       throw new PkiError('ca.not-active', `the certificate of the CA ${authority.name} is not valid at this time`);
     }
     attempt.failed = [];
-    return { seed, signedAt, candidates: await this.#candidates(attempt, issuer, (ordinal) => ledgerKey.deriveSerial(seed, ordinal), signedAt) };
+    return { seed, signedAt, candidates: await this.#candidates(attempt, issuer, (ordinal) => ledgerKey.deriveSerial({ seed, signedAt, form: 2 }, ordinal), signedAt) };
   }
 
   async #signatures(attempt: Attempt, { authority }: Issuer, admitted: readonly Candidate[]): Promise<readonly Uint8Array[]> {

@@ -8,6 +8,8 @@ interface IntentRow {
   readonly id: bigint;
   readonly ca_id: number;
   readonly seed: Buffer;
+  readonly signed_at: Date;
+  readonly serial_form: 1 | 2;
   readonly not_after: Date;
   readonly first: number;
   readonly items: number;
@@ -30,11 +32,11 @@ export async function burnOpenIntents(tx: Queryable, key: LedgerKey, chunkId: bi
   const spared = new Set(untouched);
   const intents = await tx.query<IntentRow>(
     `UPDATE intent SET state = 'abandoned', untouched = ARRAY(SELECT u FROM unnest($2::int[]) AS u WHERE u >= first AND u < first + items ORDER BY u)
-     WHERE chunk_id = $1 AND state = 'open' RETURNING id, ca_id, seed, not_after, first, items`, [chunkId, [...spared]]);
+     WHERE chunk_id = $1 AND state = 'open' RETURNING id, ca_id, seed, signed_at, serial_form, not_after, first, items`, [chunkId, [...spared]]);
   for (const intent of intents) {
     const ordinals = Array.from({ length: intent.items }, (_, place) => intent.first + place).filter((ordinal) => !spared.has(ordinal));
     if (ordinals.length === 0) continue;
-    await burnSerials(tx, intent.ca_id, intent.id, intent.not_after, ordinals.map((ordinal) => key.deriveSerial(intent.seed, ordinal)));
+    await burnSerials(tx, intent.ca_id, intent.id, intent.not_after, ordinals.map(serialOf(key, intent)));
     await askForCrl(tx, intent.ca_id);
   }
   const events = told === undefined ? intents.map((intent) => abandoned(chunkId, intent, spared.size)) : [told];
@@ -51,11 +53,14 @@ function abandoned(chunkId: bigint, { id, ca_id, first, items, seed }: IntentRow
 /** Burns the serials of single items of an intent: each signature was made, or may have been, and was not stored. */
 export async function burnItems(tx: Queryable, key: LedgerKey, intentId: bigint, ordinals: readonly number[]): Promise<void> {
   if (ordinals.length === 0) return;
-  const [intent] = await tx.query<IntentRow>('SELECT id, ca_id, seed, not_after, first, items FROM intent WHERE id = $1', [intentId]);
+  const [intent] = await tx.query<IntentRow>('SELECT id, ca_id, seed, signed_at, serial_form, not_after, first, items FROM intent WHERE id = $1', [intentId]);
   if (intent === undefined) return;
-  await burnSerials(tx, intent.ca_id, intent.id, intent.not_after, ordinals.map((ordinal) => key.deriveSerial(intent.seed, ordinal)));
+  await burnSerials(tx, intent.ca_id, intent.id, intent.not_after, ordinals.map(serialOf(key, intent)));
   await askForCrl(tx, intent.ca_id);
 }
+
+const serialOf = (key: LedgerKey, { seed, signed_at, serial_form }: IntentRow) => (ordinal: number): Uint8Array =>
+  key.deriveSerial({ seed, signedAt: signed_at, form: serial_form }, ordinal);
 
 async function burnSerials(tx: Queryable, caId: number, intentId: bigint, notAfter: Date, serials: readonly Uint8Array[]): Promise<void> {
   await tx.query(
