@@ -124,6 +124,8 @@ export const errorCatalogue = {
   'store.unavailable': later('unavailable', 'The database is not available'),
   'store.migration': stop('internal', 'The database could not be migrated'),
   'store.stale-fence': never('conflict', 'Another process has taken over this work'),
+  'archive.busy': later('conflict', 'Another process is archiving'),
+  'archive.damaged': never('internal', 'A file of the archive is missing or was changed'),
   'queue.unavailable': later('unavailable', 'The queue is not available'),
   'queue.handler': stop('internal', 'A job has no handler, or two'),
   'config.invalid': stop('invalid', 'The configuration is not valid'),

@@ -1,4 +1,5 @@
 export { type EmbeddedPostgres, type EmbeddedPostgresOptions, startEmbeddedPostgres } from './embedded/start.ts';
+export type { ArchiveReport, ArchiveRun, LedgerArchive } from './archive/archive.ts';
 export { migrate, type MigrateOptions } from './migrations/migrate.ts';
 export type { Outbox, OutboxRow } from './outbox.ts';
 export { provision, type Provisioned, type ProvisionOptions } from './provision.ts';

@@ -6,6 +6,7 @@ import type {
 import type { LedgerKey, Secret } from '@fleetroot/core';
 import type { RegistrationLedger, SupplierLedger } from '@fleetroot/fleet';
 import type { TruststoreLedger } from '@fleetroot/trust';
+import { LedgerArchive } from './archive/archive.ts';
 import { PostgresAuditLog } from './audit-log.ts';
 import { PostgresAuthorityLedger } from './authorities/authority-ledger.ts';
 import { PostgresBatchLedger } from './batches/batch-ledger.ts';
@@ -49,6 +50,7 @@ export interface Store {
   readonly principals: PrincipalLedger;
   readonly audit: AuditLog;
   readonly outbox: Outbox;
+  readonly archive: LedgerArchive;
   readonly leases: Leases;
   readonly heartbeats: Heartbeats;
   /** @throws PkiError `store.unavailable` */
@@ -84,6 +86,7 @@ export async function openStore({ databaseUrl, ledgerKey, pool }: StoreOptions):
     principals: new PrismaPrincipalLedger(database),
     audit: new PostgresAuditLog(database),
     outbox: new Outbox(database, listener),
+    archive: new LedgerArchive(database, databaseUrl),
     leases: new Leases(database),
     heartbeats: new Heartbeats(database),
     async ping() {
