@@ -239,13 +239,13 @@ describe('in the end', () => {
 
   // Checks that cannot fail show nothing.
   test.each([
-    ['a chunk counts what is there', 'DELETE FROM certificate WHERE id = (SELECT max(id) FROM certificate)'],
-    ['each item has one outcome', 'DELETE FROM certificate WHERE id = (SELECT max(id) FROM certificate)'],
-    ['the audit log fixes what was issued', 'DELETE FROM certificate WHERE id = (SELECT max(id) FROM certificate)'],
+    ['a chunk counts what is there', 'ALTER TABLE certificate DISABLE TRIGGER USER; DELETE FROM certificate WHERE id = (SELECT max(id) FROM certificate)'],
+    ['each item has one outcome', 'ALTER TABLE certificate DISABLE TRIGGER USER; DELETE FROM certificate WHERE id = (SELECT max(id) FROM certificate)'],
+    ['the audit log fixes what was issued', 'ALTER TABLE certificate DISABLE TRIGGER USER; DELETE FROM certificate WHERE id = (SELECT max(id) FROM certificate)'],
     ['a batch is the sum of its chunks', 'DELETE FROM chunk WHERE id = (SELECT max(id) FROM chunk)'],
     ['a burned serial is no certificate', `INSERT INTO burned_serial SELECT ca_id, serial, intent_id, not_after, now() FROM certificate LIMIT 1`],
     ['what is revoked or burned is on the CRL', `INSERT INTO burned_serial SELECT ca_id, serial, intent_id, not_after, now() FROM certificate WHERE id = (SELECT max(id) FROM certificate)`],
-    ['an abandoned intent is burned', 'DELETE FROM burned_serial WHERE serial = (SELECT max(serial) FROM burned_serial)'],
+    ['an abandoned intent is burned', 'ALTER TABLE burned_serial DISABLE TRIGGER USER; DELETE FROM burned_serial WHERE serial = (SELECT max(serial) FROM burned_serial)'],
     ['a certificate has a stored intent', `UPDATE intent SET state = 'abandoned' WHERE id = (SELECT max(intent_id) FROM certificate)`],
     ['an open intent belongs to a chunk that is being signed', `UPDATE intent SET state = 'open' WHERE id = (SELECT max(id) FROM intent)`],
     ['serials derive from their intent', `UPDATE intent SET seed = decode(repeat('00', 32), 'hex') WHERE id = (SELECT max(intent_id) FROM certificate)`],

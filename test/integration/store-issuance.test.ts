@@ -404,11 +404,11 @@ describe('the audit log', () => {
 
 describe('opening', () => {
   it('refuses a database that takes a serial twice (I3)', async () => {
-    await sql('DROP INDEX certificate_ca_id_serial_key');
+    await sql('ALTER TABLE certificate DROP CONSTRAINT certificate_pkey');
     try {
       await expect(openStore({ databaseUrl: ledger.postgres.databaseUrl, ledgerKey: ledger.key, pool: 2 }).catch(code)).resolves.toBe('store.migration');
     } finally {
-      await sql('CREATE UNIQUE INDEX certificate_ca_id_serial_key ON certificate (ca_id, serial)');
+      await sql('ALTER TABLE certificate ADD CONSTRAINT certificate_pkey PRIMARY KEY (ca_id, serial)');
     }
     const store = await openStore({ databaseUrl: ledger.postgres.databaseUrl, ledgerKey: ledger.key, pool: 2 });
     await store.close();

@@ -298,7 +298,10 @@ describe('a CRL', () => {
     };
     await publish();
     const expiry = new Date((await store.crls.latest(ca.id))!.thisUpdate.getTime() + 500);
+    // No row is given an earlier end by anybody.
+    await sql('ALTER TABLE revocation DISABLE TRIGGER revocation_keep_update');
     await sql('UPDATE revocation SET not_after = $2 WHERE serial = $1', [expiring!.serial, expiry]);
+    await sql('ALTER TABLE revocation ENABLE TRIGGER revocation_keep_update');
     await new Promise((resolve) => setTimeout(resolve, 1600));
     // Expired by now, but the CRL published last was from before: it stays for one more.
     expect(await listed()).toContain(hex(expiring!.serial));

@@ -1,5 +1,6 @@
 import { isPkiError } from '@fleetroot/core';
 import { Command, CommanderError } from 'commander';
+import { archiveCommand } from './archive/command.ts';
 import { auditCommand } from './audit/command.ts';
 import { caCommand } from './ca/command.ts';
 import { addCeremonyCommands } from './ceremony/commands.ts';
@@ -24,7 +25,8 @@ const program = new Command('fleetroot')
   }))
   .addCommand(caCommand())
   .addCommand(tokenCommand())
-  .addCommand(auditCommand());
+  .addCommand(auditCommand())
+  .addCommand(archiveCommand());
 addCeremonyCommands(program);
 inheritExitOverride(program);
 

@@ -1,5 +1,6 @@
 import type { AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, IssuanceLedger, ProfileLedger } from '@fleetroot/authority';
 import type { Outbox } from '@fleetroot/queue';
+import type { LedgerArchive } from '@fleetroot/store';
 import type { TruststoreLedger } from '@fleetroot/trust';
 
 /** What the worker needs of the store. */
@@ -13,6 +14,7 @@ export interface Ledger {
   readonly truststores: TruststoreLedger;
   readonly principals: { all(): Promise<readonly { readonly id: number; readonly name: string }[]> };
   readonly outbox: Outbox;
+  readonly archive: Pick<LedgerArchive, 'addPartitions' | 'run'>;
   readonly leases: Leases;
   readonly heartbeats: { beat(instance: string, role: string): Promise<void> };
 }

@@ -6,11 +6,12 @@ import { queueOptions } from '@fleetroot/queue';
 import { openStore } from '@fleetroot/store';
 import { createLogger, runProcess } from '@fleetroot/telemetry';
 import { startWorker } from './start.ts';
+import { archiveRule } from './tasks/archive.ts';
 
 await runProcess('worker', async () => {
   const config = readConfig([
     'logLevel', 'databaseUrl', 'databasePool', 'ledgerKey', 'queueBackend', 'redisUrl', 'profilesDir', 'statusPublicUrl',
-    'statusInternalUrl', 'statusEnrolmentSecret', 'staleAfterMs', 'crlRefreshPercent', 'renewalWindowDays', 'scheduleSeconds',
+    'statusInternalUrl', 'statusEnrolmentSecret', 'staleAfterMs', 'crlRefreshPercent', 'renewalWindowDays', 'scheduleSeconds', 'archiveAfterDays', 'archiveDir',
   ]);
   const profiles = readProfileFolder(config.profilesDir, { statusUrl: config.statusPublicUrl });
   const queue = queueOptions(config);
@@ -24,5 +25,6 @@ await runProcess('worker', async () => {
     crlRefreshPercent: config.crlRefreshPercent,
     renewalWindowDays: config.renewalWindowDays,
     scheduleSeconds: config.scheduleSeconds,
+    archive: archiveRule(config.archiveAfterDays, config.archiveDir),
   });
 });

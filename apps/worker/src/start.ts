@@ -7,10 +7,12 @@ import { type Logger, nestLogger, type Running } from '@fleetroot/telemetry';
 import { Leadership } from './leadership.ts';
 import type { Ledger } from './ledger.ts';
 import type { Task } from './task.ts';
+import { type ArchiveRule, archiveTask } from './tasks/archive.ts';
 import { crlsTask } from './tasks/crls.ts';
 import { crlWatchTask } from './tasks/crl-watch.ts';
 import { heartbeatTask } from './tasks/heartbeat.ts';
 import { ocspSignersTask } from './tasks/ocsp-signers.ts';
+import { partitionsTask } from './tasks/partitions.ts';
 import { relayOutboxTask } from './tasks/relay-outbox.ts';
 import { renewalTask } from './tasks/renewal.ts';
 import { retireTask } from './tasks/retire.ts';
@@ -32,6 +34,8 @@ export interface WorkerOptions {
   readonly crlRefreshPercent: number;
   readonly renewalWindowDays: number;
   readonly scheduleSeconds: number;
+  /** undefined: nothing is archived by the schedule. */
+  readonly archive?: ArchiveRule | undefined;
   readonly clock?: Clock;
 }
 
@@ -85,5 +89,7 @@ function tasksOf(options: WorkerOptions, producer: JobProducer, instance: string
     retireTask(hierarchy),
     truststoresTask({ ...hierarchy, truststores: store.truststores }),
     renewalTask(store.certificates, options.renewalWindowDays, everyMs, clock, logger),
+    partitionsTask(store.archive, clock, logger),
+    ...(options.archive === undefined ? [] : [archiveTask(store.archive, options.archive, clock, logger)]),
   ];
 }

@@ -1,4 +1,4 @@
-import { PkiError } from '@fleetroot/core';
+import { PkiError, serialDay } from '@fleetroot/core';
 import type { Database } from './database.ts';
 import { sqlState } from './errors.ts';
 
@@ -8,11 +8,13 @@ const INSERT = `
 
 /**
  * Shows that this database refuses a second certificate of the same CA and serial (I3): inserts two in a transaction
- * that is rolled back. An index that is missing or broken stops the process before it signs.
- * @throws PkiError `store.migration`
+ * that is rolled back, of the day of `now`, and so into the partition that today's certificates go to. An index that is
+ * missing or broken stops the process before it signs.
+ * @throws PkiError `store.migration`; `clock.skew`
  */
-export async function probeSerialIndex(database: Database): Promise<void> {
-  const serial = Buffer.from('7f66726f6265', 'hex');
+export async function probeSerialIndex(database: Database, now: Date): Promise<void> {
+  // Shorter than any that is issued.
+  const serial = Buffer.concat([serialDay(now), Buffer.from('probe')]);
   try {
     await database.transaction(async (tx) => {
       await tx.query(INSERT, [serial]);

@@ -3,7 +3,7 @@ import type { AuditLog } from '@fleetroot/audit';
 import type {
   AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, IssuanceLedger, ProfileLedger, RevocationLedger,
 } from '@fleetroot/authority';
-import type { LedgerKey, Secret } from '@fleetroot/core';
+import { type LedgerKey, type Secret, systemClock } from '@fleetroot/core';
 import type { RegistrationLedger, SupplierLedger } from '@fleetroot/fleet';
 import type { TruststoreLedger } from '@fleetroot/trust';
 import { LedgerArchive } from './archive/archive.ts';
@@ -65,7 +65,7 @@ export interface Store {
 export async function openStore({ databaseUrl, ledgerKey, pool }: StoreOptions): Promise<Store> {
   const database = new Database(databaseUrl, pool);
   try {
-    await probeSerialIndex(database);
+    await probeSerialIndex(database, systemClock.now());
   } catch (error) {
     await database.close();
     throw error;

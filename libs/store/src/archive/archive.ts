@@ -15,6 +15,8 @@ export interface ArchiveRun {
   /** The actor of the audit events. */
   readonly actor: string;
   readonly now: Date;
+  /** Certificates of a file, about: a batch is never divided. Default: 50,000. */
+  readonly fileRows?: number;
   /** Ends the run after the step it is at; the next run goes on. */
   readonly signal?: AbortSignal;
 }
@@ -37,7 +39,6 @@ interface FileRow {
   readonly deleted_at: Date | null;
 }
 
-/** Certificates of a file, about; a batch is never divided. */
 const FILE_ROWS = 50_000;
 /** Rows that one transaction deletes. */
 const DELETE_ROWS = 500;
@@ -100,7 +101,7 @@ export class LedgerArchive {
     if (known.length > 0) await writeManifest(run.folder, known.map(({ file, sha256 }) => ({ name: file, sha256 })));
     const files: string[] = [];
     const counts: Partial<Record<ArchivedTable, number>> = {};
-    for await (const rows of this.#portions(run.before)) {
+    for await (const rows of this.#portions(run.before, run.fileRows ?? FILE_ROWS)) {
       if (signal.aborted) break;
       const written = await this.#write(run, rows);
       if (written === undefined) continue;
@@ -117,13 +118,13 @@ export class LedgerArchive {
   }
 
   /** The rows of one file each. */
-  async *#portions(before: Date): AsyncIterable<AsyncIterable<ArchivedRow>> {
+  async *#portions(before: Date, fileRows: number): AsyncIterable<AsyncIterable<ArchivedRow>> {
     let [batches, items]: [string[], number] = [[], 0];
     for await (const ids of expiredBatches(this.#database, before)) {
       for (const { id, items: count } of await this.#sizes(ids)) {
         batches.push(id);
         items += count;
-        if (items < FILE_ROWS) continue;
+        if (items < fileRows) continue;
         yield linesOfBatches(this.#database, [...new Set(batches)]);
         [batches, items] = [[], 0];
       }
