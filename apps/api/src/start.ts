@@ -24,6 +24,7 @@ import { OutboxRelay } from './outbox-relay.ts';
 import { ProfileCatalogue } from './profile-catalogue.ts';
 import { readinessChecks } from './readiness.ts';
 import { systemPrincipal } from './system-principal.ts';
+import { UploadReception } from './uploads/upload-reception.ts';
 
 export const apiSettings = [
   'databaseUrl', 'databasePool', 'ledgerKey', 'queueBackend', 'redisUrl', 'apiListen', 'deviceListen', 'deviceHost',
@@ -76,6 +77,7 @@ export async function startApi(config: ApiConfig, logger: Logger, given: Partial
     const parts: ApiParts = {
       ledger, clock, closing: closing.signal, bodyPace: limits.bodyPace, profiles, authorities, relay, issuance,
       reception: new BatchReception({ batches: ledger.batches, relay, clock, logger, blockedKeys, chunkItems: config.chunkItems, maxItems: config.maxBatchItems }),
+      uploads: new UploadReception(ledger.uploads, { blockedKeys, chunkItems: config.chunkItems, maxItems: config.maxBatchItems }),
       firstConnection: new FirstConnection({
         suppliers: ledger.suppliers, registrations: ledger.registrations, refusals, pace, clock, distrusted: (path) => authorities.distrustedIn(path),
       }),

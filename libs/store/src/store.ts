@@ -1,7 +1,7 @@
 import type { PrincipalLedger } from '@fleetroot/access';
 import type { AuditLog } from '@fleetroot/audit';
 import type {
-  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, IssuanceLedger, ProfileLedger, RevocationLedger,
+  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, IssuanceLedger, ProfileLedger, RevocationLedger, UploadLedger, WaitingChunks,
 } from '@fleetroot/authority';
 import type { LedgerKey, Secret } from '@fleetroot/core';
 import type { RegistrationLedger, SupplierLedger } from '@fleetroot/fleet';
@@ -9,6 +9,8 @@ import type { TruststoreLedger } from '@fleetroot/trust';
 import { PostgresAuditLog } from './audit-log.ts';
 import { PostgresAuthorityLedger } from './authorities/authority-ledger.ts';
 import { PostgresBatchLedger } from './batches/batch-ledger.ts';
+import { PostgresUploadLedger } from './batches/upload-ledger.ts';
+import { PostgresWaitingChunks } from './batches/waiting-chunks.ts';
 import { ChunkWatch } from './chunk-watch.ts';
 import { Database } from './database.ts';
 import { type IssuanceBacklog, PostgresIssuanceLedger } from './issuance/issuance-ledger.ts';
@@ -39,6 +41,8 @@ export interface Store {
   readonly authorities: AuthorityLedger;
   readonly profiles: ProfileLedger;
   readonly batches: BatchLedger;
+  readonly uploads: UploadLedger;
+  readonly waiting: WaitingChunks;
   readonly issuance: IssuanceLedger & IssuanceBacklog;
   readonly certificates: CertificateLedger;
   readonly revocations: RevocationLedger;
@@ -74,6 +78,8 @@ export async function openStore({ databaseUrl, ledgerKey, pool }: StoreOptions):
     authorities: new PostgresAuthorityLedger(database),
     profiles: new PrismaProfileLedger(database),
     batches: new PostgresBatchLedger(database, ledgerKey, watch),
+    uploads: new PostgresUploadLedger(database, ledgerKey),
+    waiting: new PostgresWaitingChunks(database),
     issuance: new PostgresIssuanceLedger(database, ledgerKey),
     certificates: new PostgresCertificateLedger(database, ledgerKey),
     revocations: new PostgresRevocationLedger(database),
