@@ -34,6 +34,8 @@ export interface StoreOptions {
   readonly ledgerKey: LedgerKey;
   /** Connections at most; one more listens for notifications where something waits. */
   readonly pool: number;
+  /** How long a call waits for a connection before it throws `store.unavailable`, in milliseconds; 5 s. */
+  readonly connectWithinMs?: number;
 }
 
 /** The ledger: every port of the domain, over one pool. Each method throws `store.unavailable` while PostgreSQL is away. */
@@ -64,8 +66,8 @@ export interface Store {
  * Opens the ledger of a migrated database.
  * @throws PkiError `store.unavailable`; `store.migration` where the database is not migrated, or takes a serial twice (I3)
  */
-export async function openStore({ databaseUrl, ledgerKey, pool }: StoreOptions): Promise<Store> {
-  const database = new Database(databaseUrl, pool);
+export async function openStore({ databaseUrl, ledgerKey, pool, connectWithinMs }: StoreOptions): Promise<Store> {
+  const database = new Database(databaseUrl, pool, connectWithinMs);
   try {
     await probeSerialIndex(database);
   } catch (error) {
