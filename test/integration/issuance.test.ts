@@ -79,7 +79,7 @@ function issuance({ signer = ca.signer, ledger = {}, clock = systemClock, staleA
   const real = store.issuance;
   const changed: IssuanceLedger = {
     claim: real.claim.bind(real), recordIntent: real.recordIntent.bind(real), complete: real.complete.bind(real),
-    release: real.release.bind(real), renew: real.renew.bind(real), stale: real.stale.bind(real), ...ledger,
+    release: real.release.bind(real), renew: real.renew.bind(real), ...ledger,
   };
   return new Issuance({
     ledger: changed, authorities: store.authorities, profiles: store.profiles, signer, ledgerKey, clock, random: systemRandom, staleAfterMs,

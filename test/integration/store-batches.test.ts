@@ -3,7 +3,7 @@ import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { ItemResult, NewBatch, RequestItem } from '@fleetroot/authority';
 import { partNumber, PkiError, type Secret } from '@fleetroot/core';
-import { acceptedBatch, event, intentFor, issueChunk, openTestLedger, requests, sha256, someVin, type TestLedger } from '../support/ledger.ts';
+import { acceptedBatch, event, intentFor, issueChunk, issuedFor, openTestLedger, requests, sha256, someVin, type TestLedger } from '../support/ledger.ts';
 
 let ledger: TestLedger;
 beforeAll(async () => {
@@ -227,6 +227,8 @@ describe('ECUs and vehicles', () => {
   });
 });
 
+const SILENCE = { streamedMs: 3_600_000, inPartsMs: 86_400_000 };
+
 describe('batches whose sender is gone', () => {
   it('are found after a while, the oldest first and no more than asked for; those heard of late or accepted are not', async () => {
     const { batches } = ledger.store;
@@ -237,12 +239,175 @@ describe('batches whose sender is gone', () => {
     await batches.append(done, requests(0, 1), []);
     await batches.accept(done, sha256('b'), accepted(done));
     for (const [i, id] of [...silent, done].entries()) await sql(`UPDATE batch SET received_at = now() - interval '1 hour' - $2 * interval '1 second' WHERE id = $1`, [id, i]);
-    expect(await batches.silent(3_600_000, 2)).toEqual([silent[2], silent[1]]);
-    expect(await batches.silent(3_600_000, 10)).toEqual([silent[2], silent[1], silent[0]]);
-    for (const id of await batches.silent(3_600_000, 10)) await batches.discard(id);
-    expect(await batches.silent(3_600_000, 10)).toEqual([]);
+    expect(await batches.silent(SILENCE, 2)).toEqual([silent[2], silent[1]]);
+    expect(await batches.silent(SILENCE, 10)).toEqual([silent[2], silent[1], silent[0]]);
+    for (const id of await batches.silent(SILENCE, 10)) await batches.discard(id);
+    expect(await batches.silent(SILENCE, 10)).toEqual([]);
     expect(await batches.progress(heard)).toMatchObject({ state: 'receiving' });
     expect(await batches.progress(done)).toMatchObject({ state: 'accepted' });
+  });
+});
+
+describe('an upload', () => {
+  it('is found as silent a day after its last part, and no earlier', async () => {
+    const { batches, uploads } = ledger.store;
+    const { upload: { id } } = await uploads.open(keyed());
+    const age = (ms: number) => sql(`UPDATE batch SET received_at = clock_timestamp() - $2 * interval '1 millisecond' WHERE id = $1`, [id, ms]);
+    await age(86_400_000 - 60_000);
+    expect(await batches.silent(SILENCE, 100)).not.toContain(id);
+    await age(86_400_000 + 60_000);
+    expect(await batches.silent(SILENCE, 100)).toContain(id);
+    await uploads.append(id, { received: 0, digest: Buffer.alloc(32) }, { items: requests(0, 1), failures: [], digest: sha256('1') });
+    expect(await batches.silent(SILENCE, 100)).not.toContain(id);
+  });
+
+  it('is not opened anew by its key, however long its sender is away', async () => {
+    const batch = keyed();
+    const { upload: { id } } = await ledger.store.uploads.open(batch);
+    await sql(`UPDATE batch SET received_at = now() - interval '1 hour' WHERE id = $1`, [id]);
+    await expect(ledger.store.batches.begin(batch).catch(code)).resolves.toBe('idempotency.conflict');
+    expect(await ledger.store.uploads.open(batch)).toMatchObject({ created: false, upload: { id } });
+  });
+
+  it('takes a chunk at its place and digest alone, one of many that come at once', async () => {
+    const { uploads } = ledger.store;
+    const { upload: { id } } = await uploads.open(keyed());
+    const zero = Buffer.alloc(32);
+    const add = (received: number, digest: Uint8Array) => uploads.append(id, { received, digest }, { items: requests(received, 3), failures: [], digest: sha256(digest, String(received)) }).then(() => 'taken', code);
+    const outcomes = await Promise.all(Array.from({ length: 6 }, () => add(0, zero)));
+    expect(outcomes.toSorted()).toEqual(['taken', ...Array.from({ length: 5 }, () => 'upload.offset')]);
+    expect(await add(3, zero)).toBe('upload.offset');
+    expect(await add(3, sha256(zero, '0'))).toBe('taken');
+    expect(await ledger.store.batches.progress(id)).toMatchObject({ items: 6, pending: 6, state: 'receiving' });
+    const at = { received: 6, digest: sha256(sha256(zero, '0'), '3') };
+    const accepts = await Promise.all(Array.from({ length: 4 }, () => uploads.accept(id, at, accepted(id))));
+    expect(accepts.map(({ created }) => created).toSorted()).toEqual([false, false, false, true]);
+    expect(await sql(`SELECT FROM audit_event WHERE payload LIKE '%' || $1 || '%'`, [`batch:${id}`])).toHaveLength(1);
+    expect(await add(6, at.digest)).toBe('upload.accepted');
+  });
+});
+
+describe('a cancelled batch', () => {
+  const cancelled = (batchId: string) => event('batch.cancelled', `batch:${batchId}`);
+  const cancel = (batchId: string) => ledger.store.batches.cancel(batchId, () => cancelled(batchId));
+
+  it('ends with the chunks in work; one that is given back, or whose issuer died, is not signed again', async () => {
+    const { store, key } = ledger;
+    const { batchId, chunkIds } = await acceptedBatch(ledger, [3, 3, 3, 3]);
+    const [finishing, givenBack, orphan] = await Promise.all(chunkIds.slice(0, 3).map((id) => store.issuance.claim(id, 30_000)));
+    const intents = new Map<bigint, { intent: ReturnType<typeof intentFor>; intentId: bigint }>();
+    for (const chunk of [finishing!, givenBack!, orphan!]) {
+      const intent = intentFor(chunk);
+      intents.set(chunk.chunkId, { intent, intentId: (await store.issuance.recordIntent(chunk, intent)).intentId });
+    }
+    expect(await cancel(batchId)).toMatchObject({ changed: true, batch: { state: 'accepted', items: 12, issued: 0, failed: 3, pending: 9, cancelledAt: expect.any(Date) } });
+    await store.issuance.release(givenBack!, undefined);
+    expect(await store.issuance.claim(givenBack!.chunkId, 30_000)).toBeUndefined();
+    await sql(`UPDATE chunk SET claimed_at = now() - interval '1 hour' WHERE id = $1`, [orphan!.chunkId]);
+    expect(await store.issuance.claim(orphan!.chunkId, 30_000)).toBeUndefined();
+    expect(await store.batches.progress(batchId)).toMatchObject({ state: 'accepted', failed: 9, pending: 3 });
+    const { intent, intentId } = intents.get(finishing!.chunkId)!;
+    await store.issuance.complete(finishing!, intentId, issuedFor(key, finishing!, intent), [], event('chunk.issued', `batch:${batchId}`));
+    expect(await store.batches.summary(batchId)).toMatchObject({ state: 'done', issued: 3, failed: 9, pending: 0, failures: { 'batch.cancelled': 9 } });
+    // What may have been signed of the others is burned (I8).
+    expect(await sql('SELECT FROM burned_serial WHERE intent_id = ANY($1)', [[givenBack!, orphan!].map(({ chunkId }) => String(intents.get(chunkId)!.intentId))])).toHaveLength(6);
+    expect(await sql(`SELECT FROM intent i JOIN chunk c ON c.id = i.chunk_id WHERE c.batch_id = $1 AND i.state = 'open'`, [batchId])).toHaveLength(0);
+    const results: ItemResult[] = [];
+    for await (const result of store.batches.results(batchId, 0, AbortSignal.timeout(5000))) results.push(result);
+    expect(results.map((result) => (result.outcome === 'issued' ? 'issued' : result.code))).toEqual([...Array.from({ length: 3 }, () => 'issued'), ...Array.from({ length: 9 }, () => 'batch.cancelled')]);
+  });
+
+  it('keeps its sums, and ends, whatever issuers do at the same time', async () => {
+    for (let round = 0; round < 5; round++) {
+      const { batchId, chunkIds } = await acceptedBatch(ledger, Array.from({ length: 16 }, () => 2));
+      const issuers = chunkIds.map(async (id) => {
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * 40));
+        const chunk = await ledger.store.issuance.claim(id, 30_000);
+        if (chunk === undefined) return 0;
+        const intent = intentFor(chunk);
+        const { intentId } = await ledger.store.issuance.recordIntent(chunk, intent);
+        await ledger.store.issuance.complete(chunk, intentId, issuedFor(ledger.key, chunk, intent), [], event('chunk.issued', `batch:${batchId}`));
+        return 2;
+      });
+      const cancels = Promise.all([cancel(batchId), cancel(batchId)]);
+      const [issued, outcomes] = [await Promise.all(issuers), await cancels];
+      const total = issued.reduce((sum: number, n) => sum + n, 0);
+      // Those that a claim came to nothing for are found by the next one: there is none here, so none may be left.
+      expect(await ledger.store.batches.progress(batchId)).toMatchObject({ state: 'done', issued: total, failed: 32 - total, pending: 0 });
+      expect(outcomes.filter(({ changed }) => changed)).toHaveLength(1);
+    }
+  });
+
+  it('is not one that is done, and its event is in the same transaction (I26)', async () => {
+    const { batchId, chunkIds: [id] } = await acceptedBatch(ledger, [1]);
+    await expect(ledger.store.batches.cancel(batchId, () => { throw new PkiError('internal', 'no event'); }).catch(code)).resolves.toBe('internal');
+    expect(await ledger.store.batches.progress(batchId)).toMatchObject({ state: 'accepted', pending: 1, cancelledAt: undefined });
+    await issueChunk(ledger, id!);
+    const head = await ledger.store.audit.head();
+    expect(await cancel(batchId)).toMatchObject({ changed: false, batch: { state: 'done', issued: 1, cancelledAt: undefined } });
+    expect(await ledger.store.audit.head()).toEqual(head);
+    await expect(cancel(randomUUID()).catch(code)).resolves.toBe('batch.not-found');
+  });
+});
+
+describe('turns', () => {
+  const turnsOf = async (batchId: string) => (await sql<{ turn: number }>('SELECT turn FROM chunk WHERE batch_id = $1 ORDER BY first', [batchId])).map(({ turn }) => turn);
+
+  it('begin where the others are now; those of one principal follow each other; single requests and chunks given back count for nobody', async () => {
+    const { store } = ledger;
+    await sql(`DELETE FROM batch WHERE state <> 'done'`);
+    await sql('DELETE FROM outbox');
+    const second = await store.principals.put('line-2', ['line'], randomBytes(32), undefined, event('principal.created', 'principal:line-2'));
+    const submit = async (principalId: number, chunks: number): Promise<string> => {
+      const batchId = await begin({ ...keyed(), principalId });
+      for (let i = 0; i < chunks; i++) await store.batches.append(batchId, requests(i, 1), []);
+      await store.batches.accept(batchId, sha256('b'), accepted(batchId));
+      return batchId;
+    };
+    const { principalId } = ledger.batch;
+    const first = await submit(principalId, 6);
+    expect(await turnsOf(first)).toEqual([0, 1, 2, 3, 4, 5]);
+    expect(await turnsOf(await submit(principalId, 2))).toEqual([6, 7]);
+    const [a, b, c] = (await sql<{ id: string }>('SELECT id FROM chunk WHERE batch_id = $1 ORDER BY first', [first])).map(({ id }) => BigInt(id));
+    await issueChunk(ledger, a!);
+    // Given back: it has had its turn.
+    await store.issuance.release((await store.issuance.claim(b!, 30_000))!, undefined);
+    await store.batches.submitOne({ ...keyed(), priority: 1 }, requests(0, 1)[0]!, sha256('one'), accepted);
+    expect(await turnsOf(await submit(second.id, 3))).toEqual([2, 3, 4]);
+    await issueChunk(ledger, c!);
+    expect(await turnsOf(await submit(second.id, 1))).toEqual([5]);
+    const rows = (await store.outbox.pending(1000)).filter(({ job }) => job === 'issue-chunk');
+    expect(rows.map(({ priority }) => priority)).toEqual(rows.map(({ priority }) => priority).toSorted((x, y) => x - y));
+    expect(rows[0]).toMatchObject({ priority: 1 });
+    expect(new Set(rows.map(({ priority }) => priority))).toEqual(new Set([1, 10, 11, 12, 13, 14, 15, 16, 17]));
+    await sql(`DELETE FROM batch WHERE state <> 'done'`);
+    expect(await turnsOf(await submit(principalId, 1))).toEqual([0]);
+  });
+});
+
+describe('chunks that wait', () => {
+  it('are told with the queue, priority and holder of their job, by turn and page by page', async () => {
+    const { store } = ledger;
+    await sql(`DELETE FROM batch WHERE state <> 'done'`);
+    const line = await acceptedBatch(ledger, [1, 1, 1]);
+    const renewal = await begin({ ...keyed(), purpose: 'renewal', priority: 1 });
+    await store.batches.append(renewal, requests(0, 1), []);
+    await store.batches.accept(renewal, sha256('b'), accepted(renewal));
+    expect(await store.waiting.open(60_000)).toEqual([]);
+    expect(await store.waiting.open(-1000)).toEqual([{ purpose: 'line', chunks: 3 }, { purpose: 'renewal', chunks: 1 }]);
+    const pages: unknown[] = [];
+    for (let last; ;) {
+      const page = await store.waiting.pending(-1000, last, 2);
+      pages.push(...page.map(({ purpose, priority, turn, fence }) => [purpose, priority, turn, fence]));
+      last = page.at(-1);
+      if (page.length < 2) break;
+    }
+    expect(pages).toEqual([['line', 10, 0, 0], ['renewal', 1, 0, 0], ['line', 11, 1, 0], ['line', 12, 2, 0]]);
+    await store.issuance.claim(line.chunkIds[1]!, 30_000);
+    expect(await store.waiting.orphaned(60_000, 10)).toEqual([]);
+    expect(await store.waiting.orphaned(-1000, 10)).toEqual([{ chunkId: line.chunkIds[1], purpose: 'line', priority: 11, turn: 1, fence: 1 }]);
+    expect(await store.waiting.pending(-1000, undefined, 10)).toHaveLength(3);
+    expect(await store.waiting.open(-1000)).toContainEqual({ purpose: 'line', chunks: 3 });
   });
 });
 

@@ -34,6 +34,7 @@ export interface ApiPlant {
   /** PostgreSQL URL, with the password. */
   readonly databaseUrl: string;
   readonly api: RunningApi;
+  readonly postgres: TestPostgres;
   readonly dir: string;
   token(holder: TokenHolder): string;
   fetch(method: string, path: string, holder?: TokenHolder, options?: { headers?: Record<string, string>; body?: string | Uint8Array }): Promise<Response>;
@@ -104,7 +105,7 @@ export async function startApiPlant(overrides: Partial<ApiConfig> = {}, limits: 
     headers: { ...(holder === undefined ? {} : { authorization: `Bearer ${tokens.get(holder) ?? ''}` }), ...headers },
   });
   return {
-    base, port: api.port, store, databaseUrl: postgres.databaseUrl.reveal(), api, dir,
+    base, port: api.port, store, databaseUrl: postgres.databaseUrl.reveal(), api, postgres, dir,
     token: (holder) => tokens.get(holder) ?? '',
     fetch: request,
     async json(method, path, holder, body, headers = {}) {

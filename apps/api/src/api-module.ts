@@ -22,6 +22,8 @@ import { PrincipalsController } from './resources/principals.controller.ts';
 import { ProfilesController } from './resources/profiles.controller.ts';
 import { SuppliersController } from './resources/suppliers.controller.ts';
 import { TruststoresController } from './resources/truststores.controller.ts';
+import { UploadReception } from './uploads/upload-reception.ts';
+import { UploadsController } from './uploads/uploads.controller.ts';
 import { BODY_PACE, CLOCK, CLOSING, LEDGER } from './tokens.ts';
 
 /** What both listeners are made of; made once, outside Nest. */
@@ -36,6 +38,7 @@ export interface ApiParts {
   readonly authorities: Authorities;
   readonly relay: OutboxRelay;
   readonly reception: BatchReception;
+  readonly uploads: UploadReception;
   readonly issuance: IssuanceOnRequest;
   readonly firstConnection: FirstConnection;
   readonly operational: OperationalCertificates;
@@ -57,7 +60,7 @@ export function apiModule(parts: ApiParts, observation: readonly DynamicModule[]
     module: ApiModule,
     imports: [...observation],
     controllers: [
-      BatchesController, CertificatesController, TruststoresController, CasController, CaImportsController, CaLifeController,
+      BatchesController, UploadsController, CertificatesController, TruststoresController, CasController, CaImportsController, CaLifeController,
       ProfilesController, SuppliersController,
       PrincipalsController, AuditController, DocsController,
     ],
@@ -74,7 +77,7 @@ function provided(parts: ApiParts): Provider[] {
   const tokens: [unknown, unknown][] = [
     [LEDGER, parts.ledger], [CLOCK, parts.clock], [CLOSING, parts.closing], [BODY_PACE, parts.bodyPace], [DOCUMENT, parts.document],
     [ProfileCatalogue, parts.profiles], [Authorities, parts.authorities], [OutboxRelay, parts.relay],
-    [BatchReception, parts.reception], [IssuanceOnRequest, parts.issuance], [FirstConnection, parts.firstConnection],
+    [BatchReception, parts.reception], [UploadReception, parts.uploads], [IssuanceOnRequest, parts.issuance], [FirstConnection, parts.firstConnection],
     [OperationalCertificates, parts.operational], [DeviceIssuance, parts.deviceIssuance], [EcuPace, parts.pace],
   ];
   return tokens.map(([provide, useValue]) => ({ provide, useValue }) as Provider);

@@ -56,6 +56,13 @@ export class Authorities {
       : `say which CA: ${[...allowed].sort().join(', ')} are for you`);
   }
 
+  /** Whether two CAs, by their ids, are one or generations of one. */
+  async isSameLine(a: number, b: number): Promise<boolean> {
+    const all = await this.all();
+    const first = all.find(({ id }) => id === a);
+    return first !== undefined && isSameLine(first, all.find(({ id }) => id === b), all);
+  }
+
   /** The name of a CA on record that is revoked or retired, or below such a one, and whose key a path (leaf first) leads through. */
   async distrustedIn([, ...above]: readonly ParsedCertificate[]): Promise<string | undefined> {
     const all = await this.all();

@@ -10,7 +10,7 @@ export const caChoice = z.string().max(64).meta({
 });
 
 /** Of a batch that is not opened any more: no CA. */
-const NONE = 0;
+export const NONE = 0;
 
 /**
  * The id of the CA that issues for the caller. Where none does (any more), but the Idempotency-Key has a batch that was

@@ -1,9 +1,11 @@
 import { PkiError } from '@fleetroot/core';
 import { z } from 'zod';
 
-/** The query of every list that comes in pages. */
+export const pageLimit = z.coerce.number().int().min(1).max(500).default(50).meta({ description: 'rows a page' });
+
+/** The query of every list that comes in pages and is ordered by an id. */
 export const pageQuery = {
-  limit: z.coerce.number().int().min(1).max(500).default(50).meta({ description: 'rows a page' }),
+  limit: pageLimit,
   cursor: z.string().max(30).optional().meta({ description: 'nextCursor of the page before' }),
 };
 

@@ -10,7 +10,7 @@ export function ownOnly(principal: HttpPrincipal): boolean {
 }
 
 /** @throws PkiError `batch.not-found` where the batch is somebody else's: that it exists is none of the caller's business */
-export function inScope(batch: BatchProgress, principal: HttpPrincipal): BatchProgress {
+export function inScope<B extends Pick<BatchProgress, 'principalId'>>(batch: B, principal: HttpPrincipal): B {
   if (ownOnly(principal) && batch.principalId !== principal.id) throw new PkiError('batch.not-found');
   return batch;
 }

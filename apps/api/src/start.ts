@@ -24,6 +24,7 @@ import { OutboxRelay } from './outbox-relay.ts';
 import { ProfileCatalogue } from './profile-catalogue.ts';
 import { readinessChecks } from './readiness.ts';
 import { systemPrincipal } from './system-principal.ts';
+import { UploadReception } from './uploads/upload-reception.ts';
 
 export const apiSettings = [
   'databaseUrl', 'databasePool', 'ledgerKey', 'queueBackend', 'redisUrl', 'apiListen', 'deviceListen', 'deviceHost',
@@ -42,6 +43,8 @@ export interface RunningApi {
 
 const VERSION = '0.1.0';
 const BODY_LIMIT = 256 * 1024;
+/** Whoever calls while the database is away is told within two seconds. */
+const DATABASE_WITHIN_MS = 1500;
 const METRICS_ROLES: readonly Role[] = ['auditor', 'admin'];
 
 export interface ApiLimits {
@@ -59,7 +62,7 @@ export async function startApi(config: ApiConfig, logger: Logger, given: Partial
   const clock = systemClock;
   const blockedKeys = readBlockedKeys(config.keyBlocklist);
   const profileFiles = readProfileFolder(config.profilesDir, { statusUrl: config.statusPublicUrl });
-  const store = await openStore({ databaseUrl: config.databaseUrl, ledgerKey: new LedgerKey(config.ledgerKey), pool: config.databasePool });
+  const store = await openStore({ databaseUrl: config.databaseUrl, ledgerKey: new LedgerKey(config.ledgerKey), pool: config.databasePool, connectWithinMs: DATABASE_WITHIN_MS });
   const producer = new JobProducer(queueOptions(config), { onError: (error) => logger.warn({ err: error }, 'the queue reports a fault') });
   const closing = new AbortController();
   try {
@@ -76,6 +79,7 @@ export async function startApi(config: ApiConfig, logger: Logger, given: Partial
     const parts: ApiParts = {
       ledger, clock, closing: closing.signal, bodyPace: limits.bodyPace, profiles, authorities, relay, issuance,
       reception: new BatchReception({ batches: ledger.batches, relay, clock, logger, blockedKeys, chunkItems: config.chunkItems, maxItems: config.maxBatchItems }),
+      uploads: new UploadReception(ledger.uploads, { blockedKeys, chunkItems: config.chunkItems, maxItems: config.maxBatchItems }),
       firstConnection: new FirstConnection({
         suppliers: ledger.suppliers, registrations: ledger.registrations, refusals, pace, clock, distrusted: (path) => authorities.distrustedIn(path),
       }),
@@ -97,7 +101,7 @@ export async function startApi(config: ApiConfig, logger: Logger, given: Partial
     ];
     const app = await createHttpApp(apiModule(parts, observation), {
       ...options, octetTypes: [CRL_TYPE],
-      authenticate: (token) => principalOfToken(token, ledger.principals, clock.now()), onRoute: (route) => routes.api.push(route),
+      authenticate: (token) => answeredWithin(DATABASE_WITHIN_MS, principalOfToken(token, ledger.principals, clock.now())), onRoute: (route) => routes.api.push(route),
     });
     const port = await listen(app, config.apiListen, 'FLEETROOT_API_LISTEN');
     device.start();
@@ -115,6 +119,24 @@ export async function startApi(config: ApiConfig, logger: Logger, given: Partial
   } catch (error) {
     await Promise.allSettled([producer.close(), store.close()]);
     throw error;
+  }
+}
+
+/**
+ * The first question of every request to the database: one that is frozen, or behind a cut cable, refuses no connection and
+ * answers no question. What it answers late is thrown away.
+ * @throws PkiError `store.unavailable`
+ */
+async function answeredWithin<T>(ms: number, answer: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new PkiError('store.unavailable', 'the database does not answer')), ms);
+  });
+  answer.catch(() => undefined);
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

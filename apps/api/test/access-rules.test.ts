@@ -10,6 +10,13 @@ import { openApiDocument } from '../src/openapi/document.ts';
 /** Who may call what. A change here is a change of the product's promise: make it on purpose. */
 const table: Readonly<Record<string, readonly string[]>> = {
   'POST /v1/batches': ['line', 'admin'],
+  'GET /v1/batches': ['line', 'admin', 'auditor'],
+  'POST /v1/batches/:id/cancel': ['line', 'admin'],
+  'POST /v1/uploads': ['line', 'admin'],
+  'GET /v1/uploads/:id': ['line', 'admin', 'auditor'],
+  'PATCH /v1/uploads/:id': ['line', 'admin'],
+  'POST /v1/uploads/:id/accept': ['line', 'admin'],
+  'DELETE /v1/uploads/:id': ['line', 'admin'],
   'GET /v1/batches/:id': ['line', 'admin', 'auditor'],
   'GET /v1/batches/:id/certificates': ['line', 'admin', 'auditor'],
   'GET /v1/batches/:id/events': ['line', 'admin', 'auditor'],

@@ -1,4 +1,4 @@
-import type { AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, IssuanceLedger, ProfileLedger } from '@fleetroot/authority';
+import type { AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, ProfileLedger, WaitingChunks } from '@fleetroot/authority';
 import type { Outbox } from '@fleetroot/queue';
 import type { LedgerArchive } from '@fleetroot/store';
 import type { TruststoreLedger } from '@fleetroot/trust';
@@ -8,7 +8,7 @@ export interface Ledger {
   readonly authorities: Pick<AuthorityLedger, 'all' | 'switchOver' | 'lastDependant' | 'change'>;
   readonly profiles: Pick<ProfileLedger, 'ensure'>;
   readonly batches: Pick<BatchLedger, 'submitOne' | 'silent' | 'discard'>;
-  readonly issuance: Pick<IssuanceLedger, 'stale'>;
+  readonly waiting: WaitingChunks;
   readonly certificates: Pick<CertificateLedger, 'markRenewalDue'>;
   readonly crls: Pick<CrlLedger, 'latest'>;
   readonly truststores: TruststoreLedger;

@@ -18,7 +18,7 @@ import { renewalTask } from './tasks/renewal.ts';
 import { retireTask } from './tasks/retire.ts';
 import { fetchSignerRequests } from './tasks/signer-requests.ts';
 import { silentBatchesTask } from './tasks/silent-batches.ts';
-import { staleChunksTask } from './tasks/stale-chunks.ts';
+import { forgottenChunksTask, orphanedChunksTask } from './tasks/stale-chunks.ts';
 import { switchOverTask } from './tasks/switch-over.ts';
 import { truststoresTask } from './tasks/truststores.ts';
 import { workerModule } from './worker.module.ts';
@@ -75,7 +75,8 @@ function tasksOf(options: WorkerOptions, producer: JobProducer, instance: string
   return [
     heartbeatTask(store.heartbeats, instance),
     relayOutboxTask(store.outbox, producer, logger),
-    staleChunksTask(store.issuance, producer, options.staleAfterMs, everyMs, logger),
+    orphanedChunksTask(store.waiting, producer, options.staleAfterMs, logger),
+    forgottenChunksTask(store.waiting, producer, options.staleAfterMs, everyMs, logger),
     silentBatchesTask(store.batches, everyMs, logger),
     crlsTask({ ...hierarchy, producer, refreshPercent: options.crlRefreshPercent }),
     ocspSignersTask({

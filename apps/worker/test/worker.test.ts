@@ -83,8 +83,8 @@ describe('an OCSP signer request', () => {
 
 describe('batches whose sender is gone', () => {
   const task = (ids: readonly string[], discard: (id: string) => Promise<void>) => silentBatchesTask({
-    silent: async (olderThanMs, limit) => {
-      expect([olderThanMs, limit]).toEqual([3_600_000, 20]);
+    silent: async (silence, limit) => {
+      expect([silence, limit]).toEqual([{ streamedMs: 3_600_000, inPartsMs: 86_400_000 }, 20]);
       return ids;
     },
     discard,

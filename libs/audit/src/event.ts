@@ -1,7 +1,7 @@
 /** What happened, in the catalogue's words. A name is never reused for another meaning. */
 export const auditActions = [
   'ceremony.held', 'ca.imported', 'ca.certificate-imported', 'ca.state-changed', 'ca.succession-changed', 'ca.revoked', 'ca.switched', 'ca.retired',
-  'batch.accepted', 'chunk.issued', 'intent.abandoned',
+  'batch.accepted', 'batch.cancelled', 'chunk.issued', 'intent.abandoned',
   'certificate.revoked', 'crl.published', 'crl.imported', 'renewal.due',
   'truststore.published', 'supplier.registered', 'supplier.disabled',
   'ecu.registered', 'key.conflict',

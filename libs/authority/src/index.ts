@@ -3,8 +3,11 @@ export type {
   NewCaRevocation, ProfileLedger, ProfileVersionRecord,
 } from './ports/authorities.ts';
 export type {
-  BatchLedger, BatchProgress, BatchState, Begun, FailedItem, ItemResult, NewBatch, RequestItem,
+  BatchFilter, BatchLedger, BatchPlace, BatchProgress, BatchState, BatchSummary, Begun, Cancelled, FailedItem, ItemResult, NewBatch, RequestItem, Silence,
 } from './ports/batches.ts';
+export { type AppendedPart, type OpenedUpload, type Upload, UPLOAD_LIFE_MS, type UploadLedger, type UploadPlace } from './ports/uploads.ts';
+export type { BacklogOf, OpenChunk, WaitingChunks } from './ports/waiting-chunks.ts';
+export { firstTurn, GREATEST_PRIORITY } from './batches/turn.ts';
 export type { ClaimedChunk, IssuanceLedger, IssuedItem, NewIntent, RecordedIntent } from './ports/issuance.ts';
 export {
   type CertificateLedger, type CertificateQuery, type CertificateRecord, type CertificateStatus, type CrlLedger,

@@ -24,5 +24,5 @@ export function readBodies(app: FastifyInstance, octetTypes: readonly string[]):
 }
 
 function acceptsStream(request: FastifyRequest): boolean {
-  return !request.is404 && request.routeOptions.config.streaming === true && request.method === 'POST';
+  return !request.is404 && request.routeOptions.config.streaming === true && (request.method === 'POST' || request.method === 'PATCH');
 }

@@ -50,6 +50,15 @@ export class JobProducer {
     }
   }
 
+  /** Jobs of a name that wait, for whatever, or are in work. @throws PkiError `queue.unavailable` */
+  async waiting(name: JobName): Promise<number> {
+    let count = 0;
+    await this.#within(name, async (queue) => {
+      count = await queue.getJobCountByTypes('waiting', 'prioritized', 'delayed', 'active');
+    });
+    return count;
+  }
+
   /** @throws PkiError `queue.unavailable` */
   async ping(): Promise<void> {
     for (const name of jobNames) await this.#within(name, (queue) => queue.getVersion());

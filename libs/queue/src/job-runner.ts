@@ -22,11 +22,14 @@ export interface RunnerSettings {
   readonly log?: RunnerLog;
   /** Called once, after an error that says `stop`: end the process. The default throws it where nobody catches it. */
   readonly onFatal?: (error: unknown) => void;
-  /** A job whose process fell silent for so long goes to another, in milliseconds; it is renewed three times as often. */
+  /** A job whose process fell silent for so long goes to another, in milliseconds (6 s); it is renewed three times as often. */
   readonly lockMs?: number;
   /** How long `close` waits for the jobs in hand, in milliseconds. */
   readonly closeWithinMs?: number;
 }
+
+/** As long as a chunk's holder may be silent: by then its process is dead, or has stood still. */
+const LOCK_MS = 6000;
 
 const SILENT: RunnerLog = { warn: () => undefined, error: () => undefined };
 
@@ -58,7 +61,7 @@ export class JobRunner {
 
   /** Resolves once jobs are being taken. @throws PkiError `queue.unavailable` */
   async start(): Promise<void> {
-    const timing = { concurrency: this.#settings.concurrency, lockMs: this.#settings.lockMs ?? 15_000 };
+    const timing = { concurrency: this.#settings.concurrency, lockMs: this.#settings.lockMs ?? LOCK_MS };
     this.#workers = [...this.#handlers.keys()].map((name) => {
       const worker = openWorker(this.#options, name, (job) => this.#run(name, job), timing);
       worker.on('error', (error) => this.#log.warn({ err: error, job: name }, 'queue connection'));

@@ -11,7 +11,7 @@ export interface OutboxRow {
 
 /** The rows that changes of the ledger left behind, in their own transactions. */
 export interface Outbox {
-  /** The oldest rows, at most `limit`. */
+  /** The rows of the highest priority, of these the oldest; at most `limit`. */
   pending(limit: number): Promise<readonly OutboxRow[]>;
   /** Rows that are gone already are no fault. */
   remove(ids: readonly bigint[]): Promise<void>;
@@ -23,7 +23,8 @@ export interface Relayed {
   readonly refused: readonly OutboxRow[];
 }
 
-const PAGE = 500;
+/** Small, so that a single request which comes meanwhile is not behind a large batch: it is in the next page. */
+const PAGE = 100;
 
 /**
  * Publishes what the outbox holds and removes it then: each row leads to a job at least once. Two that run at once, or

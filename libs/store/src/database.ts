@@ -30,10 +30,11 @@ export class Database implements Queryable {
   readonly #pool: Pool;
   readonly #prisma: PrismaClient;
 
-  constructor(databaseUrl: Secret, pool: number) {
+  /** @param connectWithinMs how long a call waits for a connection, a new one or one of the pool */
+  constructor(databaseUrl: Secret, pool: number, connectWithinMs = 5000) {
     this.#pool = new Pool({
       connectionString: databaseUrl.reveal(), max: pool, types,
-      connectionTimeoutMillis: 5000, keepAlive: true, allowExitOnIdle: false,
+      connectionTimeoutMillis: connectWithinMs, keepAlive: true, allowExitOnIdle: false,
       statement_timeout: STATEMENT_TIMEOUT_MS, lock_timeout: STATEMENT_TIMEOUT_MS, idle_in_transaction_session_timeout: 30_000,
       // Above every statement timeout: only a peer that vanished without a word gets here.
       query_timeout: REPORT_TIMEOUT_MS + 5000,

@@ -31,9 +31,9 @@ export class Outbox {
     this.#listener = listener;
   }
 
-  /** The oldest rows, at most `limit`. They stay until removed: a job may be handed over twice, never lost. */
+  /** The rows of the highest priority (1 first), of these the oldest; at most `limit`. They stay until removed: a job may be handed over twice, never lost. */
   pending(limit: number): Promise<readonly OutboxRow[]> {
-    return this.#database.query<OutboxRow>('SELECT id, job, payload, priority FROM outbox ORDER BY id LIMIT $1', [limit]);
+    return this.#database.query<OutboxRow>('SELECT id, job, payload, priority FROM outbox ORDER BY priority, id LIMIT $1', [limit]);
   }
 
   async remove(ids: readonly bigint[]): Promise<void> {

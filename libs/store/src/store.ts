@@ -1,7 +1,7 @@
 import type { PrincipalLedger } from '@fleetroot/access';
 import type { AuditLog } from '@fleetroot/audit';
 import type {
-  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, IssuanceLedger, ProfileLedger, RevocationLedger,
+  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, IssuanceLedger, ProfileLedger, RevocationLedger, UploadLedger, WaitingChunks,
 } from '@fleetroot/authority';
 import { type LedgerKey, type Secret, systemClock } from '@fleetroot/core';
 import type { RegistrationLedger, SupplierLedger } from '@fleetroot/fleet';
@@ -10,6 +10,8 @@ import { LedgerArchive } from './archive/archive.ts';
 import { PostgresAuditLog } from './audit-log.ts';
 import { PostgresAuthorityLedger } from './authorities/authority-ledger.ts';
 import { PostgresBatchLedger } from './batches/batch-ledger.ts';
+import { PostgresUploadLedger } from './batches/upload-ledger.ts';
+import { PostgresWaitingChunks } from './batches/waiting-chunks.ts';
 import { ChunkWatch } from './chunk-watch.ts';
 import { Database } from './database.ts';
 import { type IssuanceBacklog, PostgresIssuanceLedger } from './issuance/issuance-ledger.ts';
@@ -33,6 +35,8 @@ export interface StoreOptions {
   readonly ledgerKey: LedgerKey;
   /** Connections at most; one more listens for notifications where something waits. */
   readonly pool: number;
+  /** How long a call waits for a connection before it throws `store.unavailable`, in milliseconds; 5 s. */
+  readonly connectWithinMs?: number;
 }
 
 /** The ledger: every port of the domain, over one pool. Each method throws `store.unavailable` while PostgreSQL is away. */
@@ -40,6 +44,8 @@ export interface Store {
   readonly authorities: AuthorityLedger;
   readonly profiles: ProfileLedger;
   readonly batches: BatchLedger;
+  readonly uploads: UploadLedger;
+  readonly waiting: WaitingChunks;
   readonly issuance: IssuanceLedger & IssuanceBacklog;
   readonly certificates: CertificateLedger;
   readonly revocations: RevocationLedger;
@@ -62,8 +68,8 @@ export interface Store {
  * Opens the ledger of a migrated database.
  * @throws PkiError `store.unavailable`; `store.migration` where the database is not migrated, or takes a serial twice (I3)
  */
-export async function openStore({ databaseUrl, ledgerKey, pool }: StoreOptions): Promise<Store> {
-  const database = new Database(databaseUrl, pool);
+export async function openStore({ databaseUrl, ledgerKey, pool, connectWithinMs }: StoreOptions): Promise<Store> {
+  const database = new Database(databaseUrl, pool, connectWithinMs);
   try {
     await probeSerialIndex(database, systemClock.now());
   } catch (error) {
@@ -76,6 +82,8 @@ export async function openStore({ databaseUrl, ledgerKey, pool }: StoreOptions):
     authorities: new PostgresAuthorityLedger(database),
     profiles: new PrismaProfileLedger(database),
     batches: new PostgresBatchLedger(database, ledgerKey, watch),
+    uploads: new PostgresUploadLedger(database, ledgerKey),
+    waiting: new PostgresWaitingChunks(database),
     issuance: new PostgresIssuanceLedger(database, ledgerKey),
     certificates: new PostgresCertificateLedger(database, ledgerKey),
     revocations: new PostgresRevocationLedger(database),

@@ -18,6 +18,8 @@ export interface Submission {
   readonly ca: string | undefined;
   /** The CA that is to issue. */
   readonly caId: number;
+  /** The batch whose failed items it sends again. */
+  readonly resendOf: string | undefined;
 }
 
 /** The items of a body, as they come; each step may wait for the ledger. `hash` has seen the body at its end. */
@@ -39,8 +41,8 @@ export interface ReceptionParts {
   readonly maxItems: number;
 }
 
-/** BullMQ's priority of a batch: after single requests, which somebody waits for. */
-const BATCH_PRIORITY = 10;
+/** Least of BullMQ's priorities for the chunks of batches: after single requests, which somebody waits for. */
+export const BATCH_PRIORITY = 10;
 
 /** Takes batches in: all of a body, or nothing of it. */
 export class BatchReception {
@@ -78,16 +80,16 @@ export class BatchReception {
     const { principal, idempotencyKey, profile } = submission;
     const begun = await batches.begin({
       principalId: principal.id, idempotencyKey, caId: submission.caId, profileVersionId: profile.versionId,
-      priority: BATCH_PRIORITY, purpose: 'line',
+      priority: BATCH_PRIORITY, purpose: 'line', resendOf: submission.resendOf,
     });
     if (begun.kind === 'known') return { batch: await this.#repeated(begun.batch, submission, items), created: false };
     const { batchId } = begun;
-    const intake = new Intake(batches, batchId, profile.profile, this.#parts);
+    const intake = new Intake((good, bad) => batches.append(batchId, good, bad), profile.profile, this.#parts);
     try {
       const bodySha256 = await this.#fill(intake, items, submission);
       const batch = await batches.accept(batchId, bodySha256, {
         action: 'batch.accepted', actor: `principal:${principal.name}`, at: this.#parts.clock.now(), subject: `batch:${batchId}`,
-        data: { profile: profile.profile.name, items: intake.count, ca: submission.caId },
+        data: { profile: profile.profile.name, items: intake.count, ca: submission.caId, resendOf: submission.resendOf ?? null },
       });
       this.#parts.relay.kick();
       return { batch, created: true };
@@ -117,7 +119,7 @@ export class BatchReception {
     for await (const some of items(hash)) void some;
     if (batch.bodySha256 === undefined) throw new PkiError('idempotency.in-progress');
     if (batch.profile !== submission.profile.profile.name || !equalBytes(batch.bodySha256, hash.digest())) {
-      throw new PkiError('idempotency.conflict', 'this Idempotency-Key was used with another body, profile or CA: use a new one');
+      throw new PkiError('idempotency.conflict', 'this Idempotency-Key was used with another body, profile, CA or batch to send again: use a new one');
     }
     return batch;
   }
@@ -132,8 +134,10 @@ export class BatchReception {
   }
 }
 
-/** What a key is bound to: the body, and the CA where one was asked for beside it. */
-function hashOf({ ca }: Submission): Hash {
+/** What a key is bound to: the body, and what was asked for beside it. No body begins like one of these lines. */
+function hashOf({ ca, resendOf }: Submission): Hash {
   const hash = createHash('sha256');
-  return ca === undefined ? hash : hash.update(`ca ${ca}\n`);
+  if (ca !== undefined) hash.update(`ca ${ca}\n`);
+  if (resendOf !== undefined) hash.update(`resend ${resendOf}\n`);
+  return hash;
 }

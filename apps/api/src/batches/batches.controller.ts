@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
-import { Body, Controller, Get, Headers, Inject, Param, Post, Query, Req, Res } from '@nestjs/common';
-import { PkiError } from '@fleetroot/core';
+import { Body, Controller, Get, Headers, HttpCode, Inject, Param, Post, Query, Req, Res } from '@nestjs/common';
+import { type Clock, PkiError } from '@fleetroot/core';
 import { Caller, type HttpPrincipal, Limits, type Pace, pacedBody, ZodPipe } from '@fleetroot/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
@@ -10,11 +10,13 @@ import { idempotencyKey } from '../idempotency-key.ts';
 import type { Ledger } from '../ledger.ts';
 import { NDJSON, ndjsonStream } from '../ndjson.ts';
 import { Operation } from '../openapi/operation.ts';
+import { type Page, pageLimit } from '../page.ts';
 import { ProfileCatalogue } from '../profile-catalogue.ts';
 import { Roles } from '../roles.ts';
-import { inScope } from '../scope.ts';
-import { BODY_PACE, CLOSING, LEDGER } from '../tokens.ts';
-import { batchBody, batchSchema } from './batch-body.ts';
+import { inScope, ownOnly } from '../scope.ts';
+import { BODY_PACE, CLOCK, CLOSING, LEDGER } from '../tokens.ts';
+import { batchBody, batchSchema, listedBatchBody, listedBatchSchema } from './batch-body.ts';
+import { placeOf, textOfPlace } from './batch-cursor.ts';
 import { BatchReception, type Received, type Submission } from './batch-reception.ts';
 import { progressEvents } from './progress-events.ts';
 import { resultLines } from './result-lines.ts';
@@ -22,22 +24,23 @@ import { resultLines } from './result-lines.ts';
 /** A batch sent as one JSON text is held in memory; a longer one goes as NDJSON. */
 const JSON_LIMIT = 16 * 1024 * 1024;
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-
-const itemSchema = z.strictObject({
+export const itemSchema = z.strictObject({
   ecuSerial: z.string().optional(),
   vin: z.string().optional(),
   partNumber: z.string().optional(),
   csr: z.string().meta({ description: 'PKCS#10 request, PEM or base64 of the DER' }),
 }).meta({ id: 'Item' });
 
-const choices = { profile: z.string().max(64).optional(), ca: caChoice.optional() };
+export const resendChoice = z.uuid().toLowerCase().meta({ description: 'the batch of yours whose failed items these are, sent again' });
+
+const choices = { profile: z.string().max(64).optional(), ca: caChoice.optional(), resendOf: resendChoice.optional() };
 const submitQuery = z.strictObject(choices);
 /** Its items are checked one by one, as the lines of NDJSON are. */
 const submitBody = z.strictObject({ ...choices, items: z.array(z.unknown()) });
 
 const resultsQuery = z.strictObject({
   from: z.coerce.number().int().min(0).max(2 ** 31 - 1).default(0).meta({ description: 'the first ordinal wanted: to go on after an interruption' }),
+  outcome: z.enum(['issued', 'failed']).optional().meta({ description: 'those alone' }),
   format: z.enum(['der', 'pem']).default('der').meta({ description: 'the certificate as base64 of the DER, or as PEM' }),
 });
 
@@ -45,6 +48,14 @@ const resultSchema = z.union([
   z.object({ ordinal: z.int(), ecuSerial: z.string().optional(), outcome: z.literal('issued'), serial: z.string(), certificate: z.string() }),
   z.object({ ordinal: z.int(), outcome: z.literal('failed'), code: z.string(), detail: z.string() }),
 ]).meta({ id: 'Result', description: 'one line' });
+
+const listQuery = z.strictObject({
+  state: z.enum(['receiving', 'accepted', 'done']).optional(),
+  limit: pageLimit,
+  cursor: z.string().max(60).optional().meta({ description: 'nextCursor of the page before' }),
+});
+
+const pageSchema = z.object({ items: z.array(listedBatchSchema), nextCursor: z.string().nullable() }).meta({ id: 'BatchPage' });
 
 @Controller('v1/batches')
 @Roles('line', 'admin')
@@ -55,11 +66,12 @@ export class BatchesController {
   readonly #authorities: Authorities;
   readonly #closing: AbortSignal;
   readonly #pace: Pace;
+  readonly #clock: Clock;
 
   constructor(
     @Inject(LEDGER) ledger: Ledger, @Inject(BatchReception) reception: BatchReception,
     @Inject(ProfileCatalogue) profiles: ProfileCatalogue, @Inject(Authorities) authorities: Authorities,
-    @Inject(CLOSING) closing: AbortSignal, @Inject(BODY_PACE) pace: Pace,
+    @Inject(CLOSING) closing: AbortSignal, @Inject(BODY_PACE) pace: Pace, @Inject(CLOCK) clock: Clock,
   ) {
     this.#ledger = ledger;
     this.#reception = reception;
@@ -67,6 +79,7 @@ export class BatchesController {
     this.#authorities = authorities;
     this.#closing = closing;
     this.#pace = pace;
+    this.#clock = clock;
   }
 
   @Post()
@@ -92,16 +105,16 @@ export class BatchesController {
   ): Promise<z.infer<typeof batchSchema>> {
     const { batch, created } = await this.#receive(principal, key, query, body, request);
     void reply.code(created ? 202 : 200).header('location', `/v1/batches/${batch.id}`);
-    return batchBody(batch);
+    return batchBody(await this.#ledger.batches.summary(batch.id));
   }
 
   async #receive(
     principal: HttpPrincipal, key: string | undefined, inQuery: z.output<typeof submitQuery>, body: unknown, request: FastifyRequest,
   ): Promise<Received> {
-    const submission = async ({ profile, ca }: z.output<typeof submitQuery>): Promise<Submission> => {
+    const submission = async ({ profile, ca, resendOf }: z.output<typeof submitQuery>): Promise<Submission> => {
       const checkedKey = idempotencyKey(key);
       return {
-        principal, idempotencyKey: checkedKey, profile: this.#profiles.forRequester(profileName(profile), principal.roles), ca,
+        principal, idempotencyKey: checkedKey, profile: this.#profiles.forRequester(profileName(profile), principal.roles), ca, resendOf,
         caId: await chosenCa(this.#authorities, this.#ledger.batches, principal, ca, checkedKey),
       };
     };
@@ -109,8 +122,42 @@ export class BatchesController {
       if (body === undefined) throw new PkiError('http.media-type', `send the batch as ${NDJSON} or application/json`);
       return this.#reception.receiveLines(await submission(inQuery), pacedBody(body as Readable, this.#pace));
     }
-    const { items, profile = inQuery.profile, ca = inQuery.ca } = new ZodPipe(submitBody).transform(body);
-    return this.#reception.receiveItems(await submission({ profile, ca }), items, request.rawBody);
+    const { items, profile = inQuery.profile, ca = inQuery.ca, resendOf = inQuery.resendOf } = new ZodPipe(submitBody).transform(body);
+    return this.#reception.receiveItems(await submission({ profile, ca, resendOf }), items, request.rawBody);
+  }
+
+  @Get() @Roles('line', 'admin', 'auditor')
+  @Operation({
+    tag: 'Batches', summary: 'Lists batches, newest first',
+    description: 'Lines see their own. Those of POST /v1/certificates, of one item each, are not listed.',
+    query: listQuery,
+    responses: { 200: { description: 'A page', content: { 'application/json': pageSchema } } },
+  })
+  async list(
+    @Caller() principal: HttpPrincipal, @Query(new ZodPipe(listQuery, 'http.query-invalid')) { state, limit, cursor }: z.output<typeof listQuery>,
+  ): Promise<Page<z.infer<typeof listedBatchSchema>>> {
+    const filter = { state, principalId: ownOnly(principal) ? principal.id : undefined };
+    const rows = await this.#ledger.batches.list(filter, placeOf(cursor), limit + 1);
+    const shown = rows.slice(0, limit);
+    const last = shown.at(-1);
+    return { items: shown.map(listedBatchBody), nextCursor: rows.length > limit && last !== undefined ? textOfPlace(last) : null };
+  }
+
+  @Post(':id/cancel') @HttpCode(200)
+  @Operation({
+    tag: 'Batches', summary: 'Cancels a batch',
+    description: 'Items that are not in work fail with batch.cancelled; certificates that were issued stay. A batch that is still being sent is discarded. '
+      + 'Of a batch that is done nothing changes.',
+    responses: { 200: { description: 'The batch', content: { 'application/json': batchSchema } } },
+  })
+  async cancel(@Caller() principal: HttpPrincipal, @Param('id') id: string): Promise<z.infer<typeof batchSchema>> {
+    await this.#batch(id, principal);
+    const { batch } = await this.#ledger.batches.cancel(id, (refused) => ({
+      action: 'batch.cancelled', actor: `principal:${principal.name}`, at: this.#clock.now(), subject: `batch:${id}`, data: { refused },
+    }));
+    // What was being received is gone; it is shown for the last time.
+    if (batch.state === 'receiving') return batchBody({ ...batch, failures: {}, ratePerSecond: undefined, secondsLeft: undefined });
+    return batchBody(await this.#ledger.batches.summary(id));
   }
 
   @Get(':id') @Roles('line', 'admin', 'auditor')
@@ -119,7 +166,8 @@ export class BatchesController {
     responses: { 200: { description: 'The batch', content: { 'application/json': batchSchema } } },
   })
   async progress(@Caller() principal: HttpPrincipal, @Param('id') id: string): Promise<z.infer<typeof batchSchema>> {
-    return batchBody(await this.#batch(id, principal));
+    await this.#batch(id, principal);
+    return batchBody(await this.#ledger.batches.summary(id));
   }
 
   @Get(':id/certificates') @Roles('line', 'admin', 'auditor')
@@ -134,7 +182,7 @@ export class BatchesController {
     @Query(new ZodPipe(resultsQuery, 'http.query-invalid')) query: z.output<typeof resultsQuery>, @Res() reply: FastifyReply,
   ): Promise<void> {
     await this.#batch(id, principal);
-    const stream = ndjsonStream((signal) => resultLines(this.#ledger.batches.results(id, query.from, signal), query.format), this.#closing);
+    const stream = ndjsonStream((signal) => resultLines(this.#ledger.batches.results(id, query.from, signal, query.outcome), query.format), this.#closing);
     void reply.type(NDJSON).send(stream);
     // The first result may be a while away: its reader should know by now that it will come.
     reply.raw.flushHeaders();
@@ -149,13 +197,12 @@ export class BatchesController {
   })
   async events(@Caller() principal: HttpPrincipal, @Param('id') id: string, @Res() reply: FastifyReply): Promise<void> {
     await this.#batch(id, principal);
-    const stream = ndjsonStream((signal) => progressEvents(() => this.#ledger.batches.progress(id), signal), this.#closing);
+    const stream = ndjsonStream((signal) => progressEvents(() => this.#ledger.batches.summary(id), signal), this.#closing);
     void reply.type('text/event-stream').header('cache-control', 'no-store').header('x-accel-buffering', 'no').send(stream);
     reply.raw.flushHeaders();
   }
 
   async #batch(id: string, principal: HttpPrincipal) {
-    if (!UUID.test(id)) throw new PkiError('batch.not-found');
     return inScope(await this.#ledger.batches.progress(id), principal);
   }
 }

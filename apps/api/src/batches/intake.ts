@@ -1,9 +1,12 @@
-import type { BatchLedger, FailedItem, Profile, RequestItem } from '@fleetroot/authority';
+import type { FailedItem, Profile, RequestItem } from '@fleetroot/authority';
 import { PkiError } from '@fleetroot/core';
 import type { BlockedKeys } from '@fleetroot/x509';
 import { itemOrFailure, type SentItem } from './item.ts';
 
-interface IntakeRules {
+/** Makes one chunk durable. */
+export type ChunkSink = (items: readonly RequestItem[], failures: readonly FailedItem[]) => Promise<void>;
+
+export interface IntakeRules {
   readonly chunkItems: number;
   readonly maxItems: number;
   readonly blockedKeys: BlockedKeys;
@@ -14,22 +17,23 @@ interface IntakeRules {
  * chunks, however long the batch.
  */
 export class Intake {
-  readonly #batches: BatchLedger;
-  readonly #batchId: string;
+  readonly #sink: ChunkSink;
   readonly #profile: Profile;
   readonly #rules: IntakeRules;
   #items: RequestItem[] = [];
   #failures: FailedItem[] = [];
-  #count = 0;
+  #count: number;
   #writing: Promise<void> = Promise.resolve();
 
-  constructor(batches: BatchLedger, batchId: string, profile: Profile, rules: IntakeRules) {
-    this.#batches = batches;
-    this.#batchId = batchId;
+  /** @param sink called with one chunk at a time  @param first place of the first item that comes */
+  constructor(sink: ChunkSink, profile: Profile, rules: IntakeRules, first = 0) {
+    this.#sink = sink;
+    this.#count = first;
     this.#profile = profile;
     this.#rules = rules;
   }
 
+  /** Items of the batch, those from before included. */
   get count(): number {
     return this.#count;
   }
@@ -55,7 +59,7 @@ export class Intake {
   async write(): Promise<void> {
     await this.#writing;
     if (this.#items.length + this.#failures.length === 0) return;
-    this.#writing = this.#batches.append(this.#batchId, this.#items, this.#failures);
+    this.#writing = this.#sink(this.#items, this.#failures);
     // It is awaited by the next write, or by `settle`; until then its failure is nobody's fault.
     this.#writing.catch(() => undefined);
     this.#items = [];

@@ -1,20 +1,24 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { BatchProgress } from '@fleetroot/authority';
+import type { BatchSummary } from '@fleetroot/authority';
 import { batchBody } from './batch-body.ts';
 
 const POLL_MS = 500;
+/** A look may take this part of the time, however long its failures take to count. */
+const LOOKING_SHARE = 10;
 /** Proxies cut a connection on which nothing moves. */
 const HEARTBEAT_MS = 15_000;
 
 /**
  * Server-sent events: `progress` at once and at each change, `done` at the end. `signal` ends it early.
- * @param progress the batch as it is now
+ * @param summary the batch as it is now
  */
-export async function* progressEvents(progress: () => Promise<BatchProgress>, signal: AbortSignal): AsyncGenerator<string> {
+export async function* progressEvents(summary: () => Promise<BatchSummary>, signal: AbortSignal): AsyncGenerator<string> {
   let said = '';
   let quietSince = performance.now();
   while (!signal.aborted) {
-    const batch = await progress();
+    const asked = performance.now();
+    const batch = await summary();
+    const took = performance.now() - asked;
     const data = JSON.stringify(batchBody(batch));
     if (batch.state === 'done') {
       yield `event: done\ndata: ${data}\n\n`;
@@ -28,6 +32,6 @@ export async function* progressEvents(progress: () => Promise<BatchProgress>, si
       yield ': still at work\n\n';
       quietSince = performance.now();
     }
-    await sleep(POLL_MS, undefined, { signal }).catch(() => undefined);
+    await sleep(Math.max(POLL_MS, took * LOOKING_SHARE), undefined, { signal }).catch(() => undefined);
   }
 }

@@ -31,6 +31,8 @@ export interface NewBatch {
   readonly priority: number;
   /** What its signatures count as in the HSM's load control. */
   readonly purpose: SigningPurpose;
+  /** The batch whose failed items it sends again: an accepted one of the same principal. */
+  readonly resendOf?: string | undefined;
 }
 
 export type BatchState = 'receiving' | 'accepted' | 'done';
@@ -48,6 +50,45 @@ export interface BatchProgress {
   readonly createdAt: Date;
   readonly completedAt: Date | undefined;
   readonly bodySha256: Uint8Array | undefined;
+  readonly resendOf: string | undefined;
+  /** Chunks that nobody had begun by then failed with `batch.cancelled`. */
+  readonly cancelledAt: Date | undefined;
+}
+
+/** How a batch stands, with what it takes longer to count. */
+export interface BatchSummary extends BatchProgress {
+  /** Failed items by their reason. */
+  readonly failures: Readonly<Partial<Record<ErrorCode, number>>>;
+  /** Items that found their outcome a second, of late; undefined: it is not running, or began just now. */
+  readonly ratePerSecond: number | undefined;
+  /** At that rate; undefined: nobody can tell. */
+  readonly secondsLeft: number | undefined;
+}
+
+export interface BatchFilter {
+  /** Those of one principal. */
+  readonly principalId?: number | undefined;
+  readonly state?: BatchState | undefined;
+}
+
+/** A place in the list of batches, which is ordered by both. */
+export interface BatchPlace {
+  readonly createdAt: Date;
+  readonly id: string;
+}
+
+export interface Cancelled {
+  readonly batch: BatchProgress;
+  /** False: it was done or cancelled before. */
+  readonly changed: boolean;
+}
+
+/** How long a sender may be silent before what it sent and never finished is discarded, in milliseconds. */
+export interface Silence {
+  /** In the middle of a stream: the process that received it was killed. */
+  readonly streamedMs: number;
+  /** Of an upload, whose sender may be away between two parts. */
+  readonly inPartsMs: number;
 }
 
 export type ItemResult =
@@ -64,7 +105,8 @@ export interface BatchLedger {
   /**
    * Opens a batch, or finds the one this Idempotency-Key opened before. One that was left half received (its sender
    * is gone) is emptied and opened anew.
-   * @throws PkiError `idempotency.in-progress` while another connection is sending it
+   * @throws PkiError `idempotency.in-progress` while another connection is sending it; `idempotency.conflict` where the key
+   *   is that of an upload; `batch.not-found` where it is new and `resendOf` is no accepted batch of the principal
    */
   begin(batch: NewBatch): Promise<Begun>;
   /** Whether this Idempotency-Key of the principal has a batch that was accepted: what became of it can be told again (I5). */
@@ -74,12 +116,23 @@ export interface BatchLedger {
    * the items name are registered with the intent (IssuanceLedger.recordIntent), which also finds what conflicts.
    */
   append(batchId: string, items: readonly RequestItem[], failures: readonly FailedItem[]): Promise<void>;
-  /** Closes the batch and puts one `issue-chunk` job a chunk (of renewals, `renew-chunk`) into the outbox. A batch with no good item is done at once. */
+  /**
+   * Closes the batch, gives its chunks their turns (`firstTurn`), and puts one `issue-chunk` job a chunk (of renewals,
+   * `renew-chunk`) into the outbox. A batch with no good item is done at once.
+   */
   accept(batchId: string, bodySha256: Uint8Array, event: AuditEvent): Promise<BatchProgress>;
   /** Forgets a batch that was not accepted. */
   discard(batchId: string): Promise<void>;
-  /** Batches still being received whose sender was last heard `olderThanMs` ago or earlier; the longest silent first. */
-  silent(olderThanMs: number, limit: number): Promise<readonly string[]>;
+  /**
+   * Ends a batch, with the event. Of an accepted one the chunks that nobody has begun are done and failed (`batch.cancelled`
+   * is their refusal), those in work go on to their end, and so does the batch with the last of them. One that is still
+   * being received is discarded, and is not there any more: its sender meets `batch.not-found`.
+   * @param event `refused`: the items that get no certificate
+   * @throws PkiError `batch.not-found`
+   */
+  cancel(batchId: string, event: (refused: number) => AuditEvent): Promise<Cancelled>;
+  /** Batches still being received whose sender was silent for longer; the longest silent first. */
+  silent(silence: Silence, limit: number): Promise<readonly string[]>;
   /**
    * begin, append and accept of a single item in one transaction. A conflict that is on record already is told at once;
    * one that comes up later makes the item fail.
@@ -90,11 +143,16 @@ export interface BatchLedger {
   >;
   /** @throws PkiError `batch.not-found` */
   progress(batchId: string): Promise<BatchProgress>;
+  /** @throws PkiError `batch.not-found` */
+  summary(batchId: string): Promise<BatchSummary>;
+  /** Batches, the newest first, those of single certificates left out; `after`: the last of the page before. */
+  list(filter: BatchFilter, after: BatchPlace | undefined, limit: number): Promise<readonly BatchProgress[]>;
   /**
    * Results in request order, starting at `from`, while the batch still runs: waits at the first pending item until it
    * is decided or `signal` aborts. Reads in pages; memory does not grow with the batch.
+   * @param outcome those alone
    */
-  results(batchId: string, from: number, signal: AbortSignal): AsyncIterable<ItemResult>;
+  results(batchId: string, from: number, signal: AbortSignal, outcome?: ItemResult['outcome']): AsyncIterable<ItemResult>;
   /** Resolves when the chunk is done, or rejects with `issuance.timeout`. */
   chunkDone(chunkId: bigint, timeoutMs: number): Promise<void>;
 }

@@ -86,6 +86,4 @@ export interface IssuanceLedger {
    * @param untouched places of items that the HSM was never given: their serials are not burned
    */
   release(chunk: ClaimedChunk, event: AuditEvent | undefined, untouched?: readonly number[]): Promise<void>;
-  /** Chunks that are pending with nobody working on them, or signing for longer than `staleAfterMs`; oldest first. */
-  stale(staleAfterMs: number, limit: number): Promise<readonly bigint[]>;
 }

@@ -94,10 +94,6 @@ export class Recorder implements IssuanceLedger, CaSigner {
     this.renewals++;
     if (this.throws.renew !== undefined) throw this.throws.renew;
   }
-
-  async stale(): Promise<readonly bigint[]> {
-    return [];
-  }
 }
 
 /** What the observer was told. */

@@ -1,5 +1,5 @@
 import type { ItemResult } from '@fleetroot/authority';
-import { type ErrorCode, isPkiError, PkiError } from '@fleetroot/core';
+import { type ErrorCode, errorCatalogue, isPkiError, PkiError } from '@fleetroot/core';
 import type { ChunkWatch } from '../chunk-watch.ts';
 import type { Database } from '../database.ts';
 import { readBatch } from './batch-row.ts';
@@ -20,7 +20,7 @@ const AWAY_MS = 60_000;
 
 /** Results in request order, a chunk in memory at a time; see BatchLedger.results. */
 export async function* batchResults(
-  database: Database, watch: ChunkWatch, batchId: string, from: number, signal: AbortSignal,
+  database: Database, watch: ChunkWatch, batchId: string, from: number, signal: AbortSignal, outcome?: ItemResult['outcome'],
 ): AsyncIterable<ItemResult> {
   for (let next = from; !signal.aborted;) {
     // Read before its chunks: if it was closed by then, they are all there.
@@ -31,7 +31,7 @@ export async function* batchResults(
       if (chunk.state !== 'done' && !(await watch.done(chunk.id, signal))) return;
       for (const result of await patiently(signal, () => chunkResults(database, chunk))) {
         if (signal.aborted) return;
-        if (result.ordinal >= next) yield result;
+        if (result.ordinal >= next && (outcome === undefined || result.outcome === outcome)) yield result;
       }
       next = Math.max(next, chunk.first + chunk.items);
     }
@@ -53,15 +53,28 @@ interface FailureRow {
 }
 
 async function chunkResults(database: Database, chunk: ChunkRow): Promise<ItemResult[]> {
-  const [issued, failed] = await Promise.all([
+  let failed: readonly FailureRow[];
+  const [issued, told] = await Promise.all([
     database.query<IssuedRow>('SELECT ordinal, ecu_serial, der FROM certificate WHERE chunk_id = $1 ORDER BY ordinal', [chunk.id]),
     database.query<FailureRow>('SELECT ordinal, code, detail FROM failure WHERE chunk_id = $1 ORDER BY ordinal', [chunk.id]),
   ]);
+  failed = told;
+  if (issued.length + failed.length !== chunk.items) failed = await withRefused(database, chunk, issued, failed);
   if (issued.length + failed.length !== chunk.items) throw new PkiError('internal', `chunk ${chunk.id} is done but does not have an outcome for each of its items`);
   const results: ItemResult[] = issued.map(({ ordinal, ecu_serial, der }) => ({ ordinal, outcome: 'issued', ecuSerial: ecu_serial ?? undefined, certificate: der }));
   if (failed.length === 0) return results;
   for (const { ordinal, code, detail } of failed) results.push({ ordinal, outcome: 'failed', code, detail });
   return results.sort((a, b) => a.ordinal - b.ordinal);
+}
+
+/** Also the items that failed with their whole chunk: no row of their own tells it. */
+async function withRefused(database: Database, chunk: ChunkRow, issued: readonly IssuedRow[], failed: readonly FailureRow[]): Promise<readonly FailureRow[]> {
+  const [row] = await database.query<{ refusal: ErrorCode | null }>('SELECT refusal FROM chunk WHERE id = $1', [chunk.id]);
+  const code = row?.refusal;
+  if (code === undefined || code === null) return failed;
+  const known = new Set([...issued, ...failed].map(({ ordinal }) => ordinal));
+  const places = Array.from({ length: chunk.items }, (_, place) => chunk.first + place);
+  return [...failed, ...places.filter((ordinal) => !known.has(ordinal)).map((ordinal) => ({ ordinal, code, detail: errorCatalogue[code].title }))];
 }
 
 /** Reads again while the database is away: a long download should not end for a restart of PostgreSQL. */

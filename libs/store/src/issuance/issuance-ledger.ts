@@ -52,15 +52,6 @@ export class PostgresIssuanceLedger implements IssuanceLedger, IssuanceBacklog {
     });
   }
 
-  async stale(staleAfterMs: number, limit: number): Promise<readonly bigint[]> {
-    const rows = await this.#database.query<{ id: bigint }>(
-      `SELECT c.id FROM chunk c JOIN batch b ON b.id = c.batch_id
-       WHERE c.state <> 'done' AND b.state = 'accepted'
-         AND coalesce(c.claimed_at, b.accepted_at) < clock_timestamp() - $1 * interval '1 millisecond'
-       ORDER BY c.id LIMIT $2`, [staleAfterMs, limit]);
-    return rows.map(({ id }) => id);
-  }
-
   /** Reads the open chunks alone, by their partial index: it costs the same however large the ledger is. */
   backlog(): Promise<readonly { readonly purpose: SigningPurpose; readonly items: number }[]> {
     return this.#database.query(
