@@ -1,6 +1,7 @@
-import type { AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, IssuanceLedger, ProfileLedger } from '@fleetroot/authority';
+import type { AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, InspectionLedger, IssuanceLedger, ProfileLedger } from '@fleetroot/authority';
 import type { Outbox } from '@fleetroot/queue';
 import type { TruststoreLedger } from '@fleetroot/trust';
+import type { Inspections } from './tasks/fsck.ts';
 
 /** What the worker needs of the store. */
 export interface Ledger {
@@ -14,6 +15,8 @@ export interface Ledger {
   readonly principals: { all(): Promise<readonly { readonly id: number; readonly name: string }[]> };
   readonly outbox: Outbox;
   readonly leases: Leases;
+  readonly inspection: InspectionLedger;
+  readonly inspections: Inspections;
   readonly heartbeats: { beat(instance: string, role: string): Promise<void> };
 }
 

@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { readProfileFolder } from '@fleetroot/authority';
 import { readConfig } from '@fleetroot/config';
-import { LedgerKey } from '@fleetroot/core';
+import { LedgerKey, PkiError } from '@fleetroot/core';
 import { queueOptions } from '@fleetroot/queue';
 import { openStore } from '@fleetroot/store';
 import { createLogger, runProcess } from '@fleetroot/telemetry';
@@ -10,11 +10,13 @@ import { startWorker } from './start.ts';
 await runProcess('worker', async () => {
   const config = readConfig([
     'logLevel', 'databaseUrl', 'databasePool', 'ledgerKey', 'queueBackend', 'redisUrl', 'profilesDir', 'statusPublicUrl',
-    'statusInternalUrl', 'statusEnrolmentSecret', 'staleAfterMs', 'crlRefreshPercent', 'renewalWindowDays', 'scheduleSeconds',
+    'statusInternalUrl', 'statusEnrolmentSecret', 'staleAfterMs', 'crlRefreshPercent', 'renewalWindowDays', 'scheduleSeconds', 'fsckHour',
   ]);
   const profiles = readProfileFolder(config.profilesDir, { statusUrl: config.statusPublicUrl });
   const queue = queueOptions(config);
-  const store = await openStore({ databaseUrl: config.databaseUrl, ledgerKey: new LedgerKey(config.ledgerKey), pool: config.databasePool });
+  if (config.fsckHour > 23) throw new PkiError('config.invalid', 'FLEETROOT_FSCK_HOUR must be 0 to 23 (see docs/operations.md)');
+  const ledgerKey = new LedgerKey(config.ledgerKey);
+  const store = await openStore({ databaseUrl: config.databaseUrl, ledgerKey, pool: config.databasePool });
   return startWorker({
     logger: createLogger({ role: 'worker', level: config.logLevel }),
     store, queue, profiles,
@@ -24,5 +26,6 @@ await runProcess('worker', async () => {
     crlRefreshPercent: config.crlRefreshPercent,
     renewalWindowDays: config.renewalWindowDays,
     scheduleSeconds: config.scheduleSeconds,
+    fsck: { ledgerKey, statusUrl: config.statusPublicUrl, hour: config.fsckHour },
   });
 });

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { NestFactory } from '@nestjs/core';
-import type { Profile } from '@fleetroot/authority';
-import { type Clock, PkiError, type Secret, systemClock } from '@fleetroot/core';
+import { inspect, type Profile, statusSite } from '@fleetroot/authority';
+import { type Clock, type LedgerKey, PkiError, type Secret, systemClock } from '@fleetroot/core';
 import { JobProducer, type QueueOptions } from '@fleetroot/queue';
 import { type Logger, nestLogger, type Running } from '@fleetroot/telemetry';
 import { Leadership } from './leadership.ts';
@@ -9,6 +9,7 @@ import type { Ledger } from './ledger.ts';
 import type { Task } from './task.ts';
 import { crlsTask } from './tasks/crls.ts';
 import { crlWatchTask } from './tasks/crl-watch.ts';
+import { fsckTask } from './tasks/fsck.ts';
 import { heartbeatTask } from './tasks/heartbeat.ts';
 import { ocspSignersTask } from './tasks/ocsp-signers.ts';
 import { relayOutboxTask } from './tasks/relay-outbox.ts';
@@ -32,6 +33,14 @@ export interface WorkerOptions {
   readonly crlRefreshPercent: number;
   readonly renewalWindowDays: number;
   readonly scheduleSeconds: number;
+  /** The nightly look at the invariants; absent: none is taken. */
+  readonly fsck?: {
+    readonly ledgerKey: LedgerKey;
+    /** Where CRLs are served to everybody. */
+    readonly statusUrl: string;
+    /** Of the day in UTC. */
+    readonly hour: number;
+  };
   readonly clock?: Clock;
 }
 
@@ -85,5 +94,16 @@ function tasksOf(options: WorkerOptions, producer: JobProducer, instance: string
     retireTask(hierarchy),
     truststoresTask({ ...hierarchy, truststores: store.truststores }),
     renewalTask(store.certificates, options.renewalWindowDays, everyMs, clock, logger),
+    ...(options.fsck === undefined ? [] : [fsckTaskOf(options, options.fsck, clock, everyMs)]),
   ];
+}
+
+function fsckTaskOf(
+  { store, logger, crlRefreshPercent }: WorkerOptions, { ledgerKey, statusUrl, hour }: NonNullable<WorkerOptions['fsck']>, clock: Clock, everyMs: number,
+): Task {
+  const published = statusSite(statusUrl);
+  return fsckTask({
+    inspect: (signal) => inspect({ ledger: store.inspection, ledgerKey, published }, { signal, crlRefreshPercent }),
+    inspections: store.inspections, hour, clock, logger, everyMs,
+  });
 }

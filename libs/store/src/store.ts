@@ -1,7 +1,7 @@
 import type { PrincipalLedger } from '@fleetroot/access';
 import type { AuditLog } from '@fleetroot/audit';
 import type {
-  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, IssuanceLedger, ProfileLedger, RevocationLedger,
+  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, InspectionLedger, IssuanceLedger, ProfileLedger, RevocationLedger,
 } from '@fleetroot/authority';
 import type { LedgerKey, Secret } from '@fleetroot/core';
 import type { RegistrationLedger, SupplierLedger } from '@fleetroot/fleet';
@@ -12,6 +12,8 @@ import { PostgresBatchLedger } from './batches/batch-ledger.ts';
 import { ChunkWatch } from './chunk-watch.ts';
 import { Database } from './database.ts';
 import { type IssuanceBacklog, PostgresIssuanceLedger } from './issuance/issuance-ledger.ts';
+import { PostgresInspectionLedger } from './inspection/inspection-ledger.ts';
+import { Inspections } from './inspection/inspections.ts';
 import { Listener } from './listener.ts';
 import { Outbox } from './outbox.ts';
 import { probeSerialIndex } from './probe.ts';
@@ -51,6 +53,9 @@ export interface Store {
   readonly outbox: Outbox;
   readonly leases: Leases;
   readonly heartbeats: Heartbeats;
+  /** Over connections of its own, for as long as an inspection takes. */
+  readonly inspection: InspectionLedger;
+  readonly inspections: Inspections;
   /** @throws PkiError `store.unavailable` */
   ping(): Promise<void>;
   close(): Promise<void>;
@@ -86,6 +91,8 @@ export async function openStore({ databaseUrl, ledgerKey, pool }: StoreOptions):
     outbox: new Outbox(database, listener),
     leases: new Leases(database),
     heartbeats: new Heartbeats(database),
+    inspection: new PostgresInspectionLedger(databaseUrl),
+    inspections: new Inspections(database),
     async ping() {
       await database.query('SELECT 1');
     },
