@@ -23,5 +23,6 @@ export interface Ledger {
   readonly audit: AuditLog;
   readonly outbox: Outbox;
   readonly heartbeats: { lastHeard(role: string): Promise<Date | undefined> };
+  readonly inspections: { latest(): Promise<{ readonly beganAt: Date; readonly endedAt: Date; readonly breaches: number } | undefined> };
   ping(): Promise<void>;
 }

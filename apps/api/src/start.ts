@@ -17,6 +17,7 @@ import { DeviceIssuance } from './device/device-issuance.ts';
 import { DeviceListener, deviceTls } from './device/device-listener.ts';
 import { OperationalCertificates } from './device/operational-certificate.ts';
 import { TlsIdentityKeeper } from './device/tls-identity.ts';
+import { fsckFigures } from './fsck-figures.ts';
 import { issuerFigures } from './issuer-figures.ts';
 import type { Ledger } from './ledger.ts';
 import { openApiDocument } from './openapi/document.ts';
@@ -89,6 +90,7 @@ export async function startApi(config: ApiConfig, logger: Logger, given: Partial
     };
     const metrics = new Metrics('api');
     issuerFigures(metrics, store.heartbeats, store.issuance);
+    fsckFigures(metrics, store.inspections, clock);
     const options = httpOptions(config, logger, metrics, limits);
 
     const deviceApp = await createHttpApp(deviceModule(parts), {

@@ -6,6 +6,7 @@ import { caCommand } from './ca/command.ts';
 import { addCeremonyCommands } from './ceremony/commands.ts';
 import { version } from './checkout.ts';
 import { exitStatus } from './exit-status.ts';
+import { fsckCommand } from './fsck/command.ts';
 import { tokenCommand } from './token/command.ts';
 import { init } from './up/init.ts';
 import { initCommand, upCommand } from './up/options.ts';
@@ -26,7 +27,8 @@ const program = new Command('fleetroot')
   .addCommand(caCommand())
   .addCommand(tokenCommand())
   .addCommand(auditCommand())
-  .addCommand(archiveCommand());
+  .addCommand(archiveCommand())
+  .addCommand(fsckCommand());
 addCeremonyCommands(program);
 inheritExitOverride(program);
 

@@ -1,7 +1,8 @@
-import type { AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, ProfileLedger, WaitingChunks } from '@fleetroot/authority';
+import type { AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, InspectionLedger, ProfileLedger, WaitingChunks } from '@fleetroot/authority';
 import type { Outbox } from '@fleetroot/queue';
 import type { LedgerArchive } from '@fleetroot/store';
 import type { TruststoreLedger } from '@fleetroot/trust';
+import type { Inspections } from './tasks/fsck.ts';
 
 /** What the worker needs of the store. */
 export interface Ledger {
@@ -16,6 +17,8 @@ export interface Ledger {
   readonly outbox: Outbox;
   readonly archive: Pick<LedgerArchive, 'addPartitions' | 'run'>;
   readonly leases: Leases;
+  readonly inspection: InspectionLedger;
+  readonly inspections: Inspections;
   readonly heartbeats: { beat(instance: string, role: string): Promise<void> };
 }
 

@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { readProfileFolder } from '@fleetroot/authority';
 import { readConfig } from '@fleetroot/config';
-import { LedgerKey } from '@fleetroot/core';
+import { LedgerKey, PkiError } from '@fleetroot/core';
 import { queueOptions } from '@fleetroot/queue';
 import { openStore } from '@fleetroot/store';
 import { createLogger, runProcess } from '@fleetroot/telemetry';
@@ -12,10 +12,13 @@ await runProcess('worker', async () => {
   const config = readConfig([
     'logLevel', 'databaseUrl', 'databasePool', 'ledgerKey', 'queueBackend', 'redisUrl', 'profilesDir', 'statusPublicUrl',
     'statusInternalUrl', 'statusEnrolmentSecret', 'staleAfterMs', 'crlRefreshPercent', 'renewalWindowDays', 'scheduleSeconds', 'archiveAfterDays', 'archiveDir',
+    'fsckHour',
   ]);
   const profiles = readProfileFolder(config.profilesDir, { statusUrl: config.statusPublicUrl });
   const queue = queueOptions(config);
-  const store = await openStore({ databaseUrl: config.databaseUrl, ledgerKey: new LedgerKey(config.ledgerKey), pool: config.databasePool });
+  if (config.fsckHour > 23) throw new PkiError('config.invalid', 'FLEETROOT_FSCK_HOUR must be 0 to 23 (see docs/operations.md)');
+  const ledgerKey = new LedgerKey(config.ledgerKey);
+  const store = await openStore({ databaseUrl: config.databaseUrl, ledgerKey, pool: config.databasePool });
   return startWorker({
     logger: createLogger({ role: 'worker', level: config.logLevel }),
     store, queue, profiles,
@@ -26,5 +29,6 @@ await runProcess('worker', async () => {
     renewalWindowDays: config.renewalWindowDays,
     scheduleSeconds: config.scheduleSeconds,
     archive: archiveRule(config.archiveAfterDays, config.archiveDir),
+    fsck: { ledgerKey, statusUrl: config.statusPublicUrl, hour: config.fsckHour },
   });
 });

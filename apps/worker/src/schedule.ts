@@ -22,7 +22,7 @@ export class Schedule implements OnApplicationBootstrap, BeforeApplicationShutdo
   readonly #registry: SchedulerRegistry;
   readonly #scheduled: Scheduled;
   readonly #running = new Map<string, Promise<void>>();
-  #closing = false;
+  readonly #closing = new AbortController();
 
   constructor(@Inject(SchedulerRegistry) registry: SchedulerRegistry, @Inject(SCHEDULED) scheduled: Scheduled) {
     this.#registry = registry;
@@ -42,19 +42,21 @@ export class Schedule implements OnApplicationBootstrap, BeforeApplicationShutdo
   /** Runs the task now, unless it still runs or another worker leads. */
   tick(task: Task): void {
     const { leadership, logger } = this.#scheduled;
-    if (this.#closing || (task.runsOn === 'leader' && !leadership.held)) return;
+    if (this.#closing.signal.aborted || (task.runsOn === 'leader' && !leadership.held)) return;
     this.#once(task.name, async () => {
       try {
-        await task.run(leadership.signal);
+        await task.run(AbortSignal.any([leadership.signal, this.#closing.signal]));
       } catch (error) {
+        // It was broken off, and says so.
+        if (this.#closing.signal.aborted && error === this.#closing.signal.reason) return;
         logger.error({ err: error, task: task.name }, 'a scheduled task failed; it runs again at its next turn');
       }
     });
   }
 
-  /** Nest clears the intervals; what runs is waited for, then the lead is given away. */
+  /** Nest clears the intervals; what runs is told, and waited for; then the lead is given away. */
   async beforeApplicationShutdown(): Promise<void> {
-    this.#closing = true;
+    this.#closing.abort();
     await Promise.all(this.#running.values());
     await this.#scheduled.leadership.release();
   }

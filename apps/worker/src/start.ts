@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { NestFactory } from '@nestjs/core';
-import type { Profile } from '@fleetroot/authority';
-import { type Clock, PkiError, type Secret, systemClock } from '@fleetroot/core';
+import { inspect, type Profile, statusSite } from '@fleetroot/authority';
+import { type Clock, type LedgerKey, PkiError, type Secret, systemClock } from '@fleetroot/core';
 import { JobProducer, type QueueOptions } from '@fleetroot/queue';
 import { type Logger, nestLogger, type Running } from '@fleetroot/telemetry';
 import { Leadership } from './leadership.ts';
@@ -10,6 +10,7 @@ import type { Task } from './task.ts';
 import { type ArchiveRule, archiveTask } from './tasks/archive.ts';
 import { crlsTask } from './tasks/crls.ts';
 import { crlWatchTask } from './tasks/crl-watch.ts';
+import { fsckTask } from './tasks/fsck.ts';
 import { heartbeatTask } from './tasks/heartbeat.ts';
 import { ocspSignersTask } from './tasks/ocsp-signers.ts';
 import { partitionsTask } from './tasks/partitions.ts';
@@ -36,6 +37,14 @@ export interface WorkerOptions {
   readonly scheduleSeconds: number;
   /** undefined: nothing is archived by the schedule. */
   readonly archive?: ArchiveRule | undefined;
+  /** The nightly look at the invariants; absent: none is taken. */
+  readonly fsck?: {
+    readonly ledgerKey: LedgerKey;
+    /** Where CRLs are served to everybody. */
+    readonly statusUrl: string;
+    /** Of the day in UTC. */
+    readonly hour: number;
+  };
   readonly clock?: Clock;
 }
 
@@ -92,5 +101,16 @@ function tasksOf(options: WorkerOptions, producer: JobProducer, instance: string
     renewalTask(store.certificates, options.renewalWindowDays, everyMs, clock, logger),
     partitionsTask(store.archive, clock, logger),
     ...(options.archive === undefined ? [] : [archiveTask(store.archive, options.archive, clock, logger)]),
+    ...(options.fsck === undefined ? [] : [fsckTaskOf(options, options.fsck, clock, everyMs)]),
   ];
+}
+
+function fsckTaskOf(
+  { store, logger, crlRefreshPercent }: WorkerOptions, { ledgerKey, statusUrl, hour }: NonNullable<WorkerOptions['fsck']>, clock: Clock, everyMs: number,
+): Task {
+  const published = statusSite(statusUrl);
+  return fsckTask({
+    inspect: (signal) => inspect({ ledger: store.inspection, ledgerKey, published }, { signal, crlRefreshPercent }),
+    inspections: store.inspections, hour, clock, logger, everyMs,
+  });
 }

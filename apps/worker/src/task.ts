@@ -6,7 +6,8 @@ export interface Task {
   readonly runsOn: 'leader' | 'each';
   /**
    * Does what is due now. May be cut off anywhere and done twice at once for a moment (a leader that was frozen):
-   * whatever it does must bear that. `signal` aborts once the lead is lost; look at it between pages.
+   * whatever it does must bear that. `signal` aborts once the lead is lost, or the
+   * process is to end; look at it between pages.
    */
   run(signal: AbortSignal): Promise<void>;
 }

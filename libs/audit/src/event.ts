@@ -5,7 +5,7 @@ export const auditActions = [
   'certificate.revoked', 'crl.published', 'crl.imported', 'renewal.due',
   'truststore.published', 'supplier.registered', 'supplier.disabled',
   'ecu.registered', 'key.conflict',
-  'principal.created', 'principal.disabled', 'ledger.archived',
+  'principal.created', 'principal.disabled', 'ledger.archived', 'ledger.inspected',
 ] as const;
 
 export type AuditAction = (typeof auditActions)[number];

@@ -14,6 +14,11 @@ export {
   type ListedRevocation, type NewRevocation, type PublishedCrl, type RevocationLedger, type RevocationReason, revocationReasons,
   type RevokedEntry, type StatusLedger,
 } from './ports/status.ts';
+export {
+  type InspectedAuthority, type InspectedBurnedSerial, type InspectedCeremonyCertificate, type InspectedCertificate, type InspectedChunk,
+  type InspectedChunkEvent, type InspectedCrl, type InspectedEvent, type InspectedFailure, type InspectedIntent, type InspectedListing,
+  type InspectionLedger, type LedgerView, type Pages, type SetBreach, type SetCheck,
+} from './ports/inspection.ts';
 export { revokedAgain, strengthOf, strongerReason } from './revocation/reason.ts';
 export { type CaSigner, type SigningPurpose, signingPurposes } from './ports/ca-signer.ts';
 export { type CaAct, may, requireStep, signatureAlgorithmOf, signsStatus } from './hierarchy/state.ts';
@@ -54,3 +59,9 @@ export { publicKeyPem, type SignedTranscript, signTranscript, type TranscriptFac
 export {
   type CeremonyExpectations, type CeremonyRecords, ceremonyRecords, type VerifiedCeremonies, verifyCeremonies,
 } from './ceremony/transcript-folder.ts';
+export { type CheckName, checks } from './fsck/catalogue.ts';
+export { type Breach, type InspectionReport, reportJson } from './fsck/report.ts';
+export { inspect, type InspectionOptions, type InspectionParts } from './fsck/inspect.ts';
+export type { PublishedCrls } from './fsck/published-crl.ts';
+export { statusSite } from './fsck/status-site.ts';
+export type { HsmRecord } from './fsck/signatures.ts';

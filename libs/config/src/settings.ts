@@ -54,6 +54,7 @@ export const settings = {
   renewalWindowDays: { variable: 'FLEETROOT_RENEWAL_WINDOW_DAYS', type: 'number', default: '30', meaning: 'days before expiry from which an ECU is told to renew' },
   archiveAfterDays: { variable: 'FLEETROOT_ARCHIVE_AFTER_DAYS', type: 'number', default: '0', meaning: 'days after expiry from which the worker writes certificates to archive files and deletes them from the ledger ([how](ledger.md#archive)); 0: never' },
   archiveDir: { variable: 'FLEETROOT_ARCHIVE_DIR', type: 'string', optional: true, meaning: 'folder of the archive files; must be set where FLEETROOT_ARCHIVE_AFTER_DAYS is not 0' },
+  fsckHour: { variable: 'FLEETROOT_FSCK_HOUR', type: 'number', default: '2', meaning: 'hour of the day (UTC, 0 to 23) at which the worker looks whether the invariants hold' },
   scheduleSeconds: { variable: 'FLEETROOT_SCHEDULE_SECONDS', type: 'number', default: '10', meaning: 'how often the worker looks whether something is due, in seconds' },
   logLevel: { variable: 'FLEETROOT_LOG_LEVEL', type: 'string', default: 'info', values: ['debug', 'info', 'warn', 'error', 'silent'], meaning: 'least level that is logged' },
 } as const satisfies Record<string, Setting>;

@@ -1,5 +1,7 @@
 export { type EmbeddedPostgres, type EmbeddedPostgresOptions, startEmbeddedPostgres } from './embedded/start.ts';
 export type { ArchiveReport, ArchiveRun, LedgerArchive } from './archive/archive.ts';
+export { PostgresInspectionLedger } from './inspection/inspection-ledger.ts';
+export type { InspectionRecord, Inspections } from './inspection/inspections.ts';
 export { migrate, type MigrateOptions } from './migrations/migrate.ts';
 export type { Outbox, OutboxRow } from './outbox.ts';
 export { provision, type Provisioned, type ProvisionOptions } from './provision.ts';

@@ -1,7 +1,8 @@
 import type { PrincipalLedger } from '@fleetroot/access';
 import type { AuditLog } from '@fleetroot/audit';
 import type {
-  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, IssuanceLedger, ProfileLedger, RevocationLedger, UploadLedger, WaitingChunks,
+  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, InspectionLedger, IssuanceLedger, ProfileLedger, RevocationLedger, UploadLedger,
+  WaitingChunks,
 } from '@fleetroot/authority';
 import { type LedgerKey, type Secret, systemClock } from '@fleetroot/core';
 import type { RegistrationLedger, SupplierLedger } from '@fleetroot/fleet';
@@ -15,6 +16,8 @@ import { PostgresWaitingChunks } from './batches/waiting-chunks.ts';
 import { ChunkWatch } from './chunk-watch.ts';
 import { Database } from './database.ts';
 import { type IssuanceBacklog, PostgresIssuanceLedger } from './issuance/issuance-ledger.ts';
+import { PostgresInspectionLedger } from './inspection/inspection-ledger.ts';
+import { Inspections } from './inspection/inspections.ts';
 import { Listener } from './listener.ts';
 import { Outbox } from './outbox.ts';
 import { probeSerialIndex } from './probe.ts';
@@ -59,6 +62,9 @@ export interface Store {
   readonly archive: LedgerArchive;
   readonly leases: Leases;
   readonly heartbeats: Heartbeats;
+  /** Over connections of its own, for as long as an inspection takes. */
+  readonly inspection: InspectionLedger;
+  readonly inspections: Inspections;
   /** @throws PkiError `store.unavailable` */
   ping(): Promise<void>;
   close(): Promise<void>;
@@ -97,6 +103,8 @@ export async function openStore({ databaseUrl, ledgerKey, pool, connectWithinMs 
     archive: new LedgerArchive(database, databaseUrl),
     leases: new Leases(database),
     heartbeats: new Heartbeats(database),
+    inspection: new PostgresInspectionLedger(databaseUrl),
+    inspections: new Inspections(database),
     async ping() {
       await database.query('SELECT 1');
     },
