@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { AuditEvent } from '@fleetroot/audit';
 import type { BatchLedger, BatchProgress, Begun, FailedItem, ItemResult, NewBatch, RequestItem, SigningPurpose } from '@fleetroot/authority';
-import { type LedgerKey, PkiError } from '@fleetroot/core';
+import { crashPoint, type LedgerKey, PkiError } from '@fleetroot/core';
 import { appendEvent } from '../audit-log.ts';
 import type { ChunkWatch } from '../chunk-watch.ts';
 import type { Database, Queryable } from '../database.ts';
@@ -39,6 +39,7 @@ export class PostgresBatchLedger implements BatchLedger {
 
   async append(batchId: string, items: readonly RequestItem[], failures: readonly FailedItem[]): Promise<void> {
     await this.#database.transaction((tx) => appendChunk(tx, this.#key, batchId, items, failures));
+    crashPoint('batch.appended');
   }
 
   accept(batchId: string, bodySha256: Uint8Array, event: AuditEvent): Promise<BatchProgress> {
