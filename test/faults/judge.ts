@@ -39,7 +39,7 @@ export async function judge(site: Site, batches: readonly { readonly id: string;
 }
 
 /** As many certificates as ECUs, and none of them twice. */
-async function batchHolds({ product }: Site, id: string, items: number): Promise<string[]> {
+export async function batchHolds({ product }: Site, id: string, items: number): Promise<string[]> {
   const breaches: string[] = [];
   const stands = await progress(product, id);
   if (stands?.state !== 'done' || stands.issued !== items) breaches.push(`batch ${id} stands at ${JSON.stringify(stands)} and should be done, with ${items} issued`);

@@ -7,6 +7,8 @@ import type { Station } from './station.ts';
 /** What a fault happens to: a site with a batch under way. */
 export interface Scene {
   readonly site: Site;
+  /** In the names of its batches and ECUs: several scenes may follow each other on a site. */
+  readonly name: string;
   readonly random: Random;
   /** The batch in the middle of which it happens, and how many items it has. */
   readonly batch: { readonly id: string; readonly items: number };
@@ -15,6 +17,8 @@ export interface Scene {
   readonly station: Station;
   /** How often it happens. */
   readonly times: number;
+  /** Waits for what the long form says, or less in the short form, in milliseconds. */
+  hold(milliseconds: number): Promise<void>;
   /** A figure for the table. */
   note(name: string, value: string): void;
   say(line: string): void;
@@ -65,13 +69,14 @@ export async function inTheMiddle(scene: Scene, strike: (i: number) => Promise<v
 
 /** Submits another batch, so that there is work, and waits until it is being issued. */
 export async function another(scene: Scene, items = 1000): Promise<void> {
-  const name = `MORE-${scene.more.length}`;
+  const name = `${scene.name}-MORE-${scene.more.length}`;
   scene.say(`${name}: ${items} items more`);
   scene.more.push({ id: await accepted(scene.site.product, name.toLowerCase(), await lines(name, items)), items });
 }
 
-/** Submits a small batch by a sender who does not give up; `meanwhile`: what it is sent into. */
-export async function persistently(scene: Scene, name: string, items: number): Promise<void> {
+/** Submits a small batch by a sender who does not give up. */
+export async function persistently(scene: Scene, which: string, items: number): Promise<void> {
+  const name = `${scene.name}-${which}`;
   const body = await lines(name, items);
   let id: string | undefined;
   let last: unknown = 'nobody answered';

@@ -19,7 +19,7 @@ async function databaseAway(scene: Scene, take: () => Promise<void> | void, forM
   const before = roles(scene);
   const availability = new Availability(scene.site.product, scene.batch.id);
   await take();
-  await sleep(forMs);
+  await scene.hold(forMs);
   const during = availability.end();
   await giveBack();
   const back = await availability.back();
@@ -74,7 +74,7 @@ export const partRows: readonly Row[] = [
     id: 'redis-killed', title: 'Redis is killed, and back empty after 1 to 5 s', times: 5, backend: 'redis', withinSeconds: 45,
     happen: (scene) => inTheMiddle(scene, async () => {
       await scene.site.redis.stop();
-      await sleep(1000 + scene.random.below(4000));
+      await scene.hold(1000 + scene.random.below(4000));
       await scene.site.redis.start();
     }),
   },
@@ -82,7 +82,7 @@ export const partRows: readonly Row[] = [
     id: 'redis-paused', title: 'Redis answers nothing for 20 s', times: 2, backend: 'redis', withinSeconds: 45,
     happen: (scene) => inTheMiddle(scene, async () => {
       scene.site.redis.pause();
-      await sleep(20_000);
+      await scene.hold(20_000);
       scene.site.redis.resume();
     }),
   },
@@ -118,7 +118,7 @@ export const partRows: readonly Row[] = [
       } catch {
         // Full.
       }
-      await sleep(10_000);
+      await scene.hold(10_000);
       scene.note('PostgreSQL ended by itself', postgres.ended ? 'yes' : 'no');
       rmSync(ballast);
       // As its service manager does.
@@ -133,7 +133,7 @@ export const partRows: readonly Row[] = [
     id: 'hsm-hangs', title: 'the HSM answers nothing for 10 s', times: 2, withinSeconds: 60,
     happen: (scene) => inTheMiddle(scene, async () => {
       scene.site.shim.hang(true);
-      await sleep(10_000);
+      await scene.hold(10_000);
       scene.site.shim.hang(false);
     }),
   },
@@ -143,7 +143,7 @@ export const partRows: readonly Row[] = [
       const tokens = join(scene.site.dataDir, 'softhsm/ca/tokens');
       renameSync(tokens, `${tokens}.away`);
       for (const pid of pidsOf(scene.site.product, 'hsm')) process.kill(pid, 'SIGKILL');
-      await sleep(10_000);
+      await scene.hold(10_000);
       renameSync(`${tokens}.away`, tokens);
     }),
   },

@@ -55,7 +55,7 @@ export const processRows: readonly Row[] = [
     happen: (scene) => inTheMiddle(scene, async () => {
       if ((await issued(scene)).done) await another(scene, 3000);
       const frozen = await freezeIssuerMidAttempt(scene.site.product, scene.more.at(-1)?.id ?? scene.batch.id);
-      await sleep(25_000);
+      await scene.hold(25_000);
       process.kill(frozen, 'SIGCONT');
     }),
   },
@@ -95,9 +95,9 @@ export const processRows: readonly Row[] = [
     happen: (scene) => inTheMiddle(scene, async () => {
       scene.site.orders.clock('issuer', sign * by);
       // What was being signed is stored by the right time yet; then nothing may be, until the clock is right.
-      await sleep(2000);
+      await scene.hold(2000);
       const from = await issued(scene);
-      await sleep(8000);
+      await scene.hold(8000);
       const to = await issued(scene);
       scene.site.orders.clock('issuer', 0);
       scene.note('issued by a wrong clock', String(to.issued - from.issued));

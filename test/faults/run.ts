@@ -1,4 +1,5 @@
 import { Random } from '../fuzz/random.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { accepted, done, midAttempt } from '../support/faults.ts';
 import { judge } from './judge.ts';
 import type { Row, Scene } from './row.ts';
@@ -45,7 +46,7 @@ export async function runRow(row: Row, { backend, seed, times, body, say }: RunO
   let site: Site | undefined;
   try {
     site = await Site.open({ issuers: 2, ...row.site, backend });
-    const scene = await begin(site, new Random(seed), body, times, notes, say);
+    const scene = await stage(site, { name: 'FAULTS', random: new Random(seed), times, body, say, note: (name, value) => { notes[name] = value; } });
     await row.happen(scene);
     const secondsToDone = (await allDone(scene)) / 1000;
     say(`done ${secondsToDone.toFixed(1)} s after the last restart`);
@@ -60,14 +61,27 @@ export async function runRow(row: Row, { backend, seed, times, body, say }: RunO
   }
 }
 
-async function begin(
-  site: Site, random: Random, body: RunOptions['body'], times: number, notes: Record<string, string>, say: (line: string) => void,
-): Promise<Scene> {
-  const station = new Station('STATION', () => site.product);
-  const id = await accepted(site.product, 'faults', body.text);
+export interface StageOptions {
+  readonly name: string;
+  readonly random: Random;
+  readonly times: number;
+  readonly body: RunOptions['body'];
+  /** No wait of the row is longer, in milliseconds; absent: each is as the row says. */
+  readonly holdAtMost?: number;
+  readonly note?: Scene['note'];
+  readonly say: (line: string) => void;
+}
+
+/** A batch under way, and a station that asks for one certificate after the other. */
+export async function stage(site: Site, { name, random, times, body, holdAtMost = Infinity, note = () => undefined, say }: StageOptions): Promise<Scene> {
+  const station = new Station(`${name}-STATION`, () => site.product);
+  const id = await accepted(site.product, name.toLowerCase(), body.text);
   station.start();
   await midAttempt(site.product, id, 0);
-  return { site, random, batch: { id, items: body.items }, more: [], station, times, note: (name, value) => { notes[name] = value; }, say };
+  return {
+    site, name, random, batch: { id, items: body.items }, more: [], station, times, note, say,
+    hold: (milliseconds) => sleep(Math.min(milliseconds, holdAtMost)),
+  };
 }
 
 /** Waits until every batch of the scene is done; milliseconds. */
