@@ -52,12 +52,15 @@ export class Availability {
       const asked = this.#ask();
       const began = performance.now();
       this.#waiting.add(began);
-      void asked.then((answer) => {
-        this.#waiting.delete(began);
-        if (this.#open) this.#settled.push(answer);
-      });
+      void this.#keep(asked, began);
       await sleep(EVERY_MS);
     }
+  }
+
+  async #keep(asked: Promise<Answer>, began: number): Promise<void> {
+    const answer = await asked;
+    this.#waiting.delete(began);
+    if (this.#open) this.#settled.push(answer);
   }
 
   async #ask(): Promise<Answer> {

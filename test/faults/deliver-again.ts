@@ -13,7 +13,7 @@ export async function deliverAgain(site: Site, batchId: string, times: number): 
     : { kind: 'postgres', databaseUrl: new Secret(readFileSync(join(site.dataDir, 'secrets/database-url'), 'utf8').trim()) });
   try {
     for (let time = 0; time < times; time++) {
-      await producer.addMany(chunks.map(({ id }) => ({ name: 'issue-chunk', payload: { chunkId: String(id) }, priority: 10, jobId: `again-${time}-${id}` })));
+      await producer.addMany(chunks.map(({ id }) => ({ name: 'issue-chunk', payload: { chunkId: id }, priority: 10, jobId: `again-${time}-${id}` })));
     }
   } finally {
     await producer.close();

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RevocationReason } from '@fleetroot/authority';
 import type { CrashPoint } from '@fleetroot/core';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type HsmCa, makeHsmCa } from '../support/hsm-ca.ts';
 import { ModelPlant } from '../support/model-plant.ts';
