@@ -18,7 +18,7 @@ async function provoke(scene: Scene, point: CrashPoint, i: number): Promise<void
          AND NOT EXISTS (SELECT FROM revocation r WHERE r.ca_id = c.ca_id AND r.serial = c.serial) LIMIT 1`);
     if (row !== undefined) await scene.site.product.json('POST', `/v1/certificates/${row.serial}/revocation`, 'security', { reason: 'superseded' });
   } else {
-    await persistently(scene, `SENT-${i}`, 250);
+    await persistently(scene, `${point.replace('.', '-').toUpperCase()}-${i}`, 250);
   }
 }
 
