@@ -9,6 +9,11 @@ import { accepted, answering, ask, done, ecuKey, emptyQueue, freezeIssuerMidAtte
 import { recordedSignatures, recordingModule } from '../support/hsm-record.ts';
 import { invariants, signaturesOnRecord } from '../support/invariants.ts';
 import { type Product, startProduct, until } from '../support/product.ts';
+import { batchHolds, judge } from '../faults/judge.ts';
+import { rows } from '../faults/rows.ts';
+import { allDone, stage } from '../faults/run.ts';
+import { Site } from '../faults/site.ts';
+import { Random } from '../fuzz/random.ts';
 
 const ITEMS = 5000;
 
@@ -221,6 +226,44 @@ describe('at once', () => {
       const outcomes = [a[i], b[i], c[i]].map((each) => each?.code ?? each?.outcome);
       expect([['issued', 'issued', 'key.other-ecu'], ['key.other-ecu', 'key.other-ecu', 'issued']]).toContainEqual(outcomes);
     }
+  });
+});
+
+// The rows of `npm run faults`, in short (docs/faults.md): smaller batches, each once, on Redis, with a PostgreSQL that is
+// not the product's own. What takes its time by its nature is left to the long form.
+describe('each fault once', () => {
+  const LONG = ['issuer-killed', 'issuer-stalled', 'up-killed', 'redis-paused', 'postgres-frozen', 'half-open', 'disk-full', 'hsm-killed', 'clock-1h', 'clock+400days'];
+  const short = rows.filter(({ id, backend }) => !LONG.includes(id) && (backend ?? 'redis') === 'redis');
+  // The crash points of one part share a batch.
+  const groups = Object.entries(Object.groupBy(short, ({ id, title }) => (id.startsWith('crash:') ? `a process dies at each point of ${id.slice(6).split('.')[0]}` : title)));
+  const seed = Number(process.env['FAULTS_SEED'] ?? Date.now() % 2 ** 32);
+  let site: Site | undefined;
+  const all: { id: string; items: number }[] = [];
+
+  beforeAll(async () => {
+    if (record === undefined) return;
+    site = await Site.open({ backend: 'redis', issuers: 2, settings: ['FLEETROOT_STALE_AFTER_MS=2000'] });
+  });
+  afterAll(async () => {
+    console.log(`each fault once: FAULTS_SEED=${seed}`);
+    await site?.close();
+  });
+
+  test.for(groups.map(([title, group = []], i) => [title, group, i] as const))('%s', async ([title, group, i], context) => {
+    if (site === undefined) return context.skip('opensc-pkcs11 or a compiler is missing');
+    const name = `ROW${i}`;
+    const body = { text: await lines(name, 800), items: 800 };
+    const scene = await stage(site, { name, random: new Random(seed + i), times: 1, body, holdAtMost: 4000, say: () => undefined });
+    for (const row of group) await row.happen(scene);
+    tell(title, await allDone(scene));
+    const batches = [scene.batch, ...scene.more];
+    all.push(...batches);
+    expect([...await scene.station.settle(), ...(await Promise.all(batches.map(({ id, items }) => batchHolds(scene.site, id, items)))).flat()]).toEqual([]);
+  });
+
+  test('in the end every invariant holds, and every signature is accounted for', async (context) => {
+    if (site === undefined) return context.skip('opensc-pkcs11 or a compiler is missing');
+    expect((await judge(site, all)).breaches).toEqual([]);
   });
 });
 

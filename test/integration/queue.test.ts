@@ -134,6 +134,19 @@ describe.each(backends)('the queue on $name', ({ open, name: kind }) => {
     await until(() => seen.length === 3);
   });
 
+  it('takes a job at once that is asked for anew, however far off it was put: by a clock that was wrong, say', async () => {
+    const chunk = { chunkId: String(fresh()) };
+    const ca = { caId: fresh() };
+    const seen: unknown[] = [];
+    await producer.addMany([{ name: 'issue-chunk', payload: chunk, delayMs: 3_600_000 }, { name: 'publish-crl', payload: ca, delayMs: 3_600_000 }]);
+    await producer.addMany([{ name: 'issue-chunk', payload: chunk }, { name: 'publish-crl', payload: ca }]);
+    const add = async (payload: unknown): Promise<void> => void seen.push(payload);
+    await run({ 'issue-chunk': add, 'publish-crl': add });
+    await until(() => seen.length > 1);
+    expect(seen).toHaveLength(2);
+    expect(seen).toEqual(expect.arrayContaining([chunk, ca]));
+  });
+
   it('loses no CRL that is asked for while one is being published, and makes one of many such', async () => {
     const ca = fresh();
     const first = gate();

@@ -9,13 +9,14 @@ import { type Product, until } from './product.ts';
 export type Part = 'api' | 'issuer' | 'status' | 'worker' | 'postgres' | 'hsm';
 
 /** Process ids of a part of the product, found by what they run; `hsm`: the processes that drive the issuers' HSM. */
-function pidsOf(product: Product, part: Part): number[] {
+export function pidsOf(product: Product, part: Part): number[] {
   if (part === 'postgres') return children([product.pid], /\/postgres\0-D\0/);
   if (part === 'hsm') return children(pidsOf(product, 'issuer'), /\/hsm\/dist\/process\/main\.js\0/);
   return children([product.pid], new RegExp(`/apps/${part}/dist/main\\.js\\0`));
 }
 
-function children(parents: readonly number[], runs: RegExp): number[] {
+/** Of the processes that these started, those whose command line is like `runs`. */
+export function children(parents: readonly number[], runs: RegExp): number[] {
   return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => {
     try {
       const status = readFileSync(`/proc/${pid}/stat`, 'utf8');

@@ -34,6 +34,11 @@ export class HsmShim {
     this.#demand('bits', bits);
   }
 
+  /** From now on every C_SignInit waits, in every process, until `hang(false)`. */
+  hang(on: boolean): void {
+    this.#demand('hang', on ? 1 : 0);
+  }
+
   /** The next C_SignInit, once, fails so and starts nothing. */
   failSignInit(value: number): void {
     this.#demand('sign-init', value);
@@ -94,6 +99,7 @@ static ulong mechanism_info(ulong slot, ulong type, ulong *info) {
   return rv;
 }
 static ulong sign_init(ulong session, void *mechanism, ulong key) {
+  while (demanded("hang", 0) != 0) usleep(20000);
   ulong value = demanded("sign-init", 1);
   return value != 0 ? value : theirs->f[SIGN_INIT](session, mechanism, key);
 }

@@ -1,7 +1,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { openFolder } from './folder.ts';
 import { freePort } from './ports.ts';
 
@@ -33,6 +33,8 @@ export interface ProductOptions {
   readonly dataDir?: string;
   readonly issuers?: number;
   readonly arguments?: readonly string[];
+  /** Where the test leaves the orders of crash-arm.mjs; absent: no process can be ordered to crash. */
+  readonly orders?: string;
   /** Keep the data folder at stop(). */
   readonly keep?: boolean;
 }
@@ -44,7 +46,12 @@ export async function startProduct(options: ProductOptions = {}): Promise<Produc
     join(ROOT, 'apps/cli/dist/main.js'), 'up', '--no-demo', '--data-dir', dataDir, '--issuers', String(options.issuers ?? 1),
     '--api-port', String(apiPort), '--device-port', String(devicePort), '--status-port', String(statusPort),
     '--status-internal-port', String(internalPort), ...(options.arguments ?? []),
-  ], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
+  ], {
+    cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'],
+    ...(options.orders === undefined ? {} : {
+      env: { ...process.env, NODE_OPTIONS: `--import=${pathToFileURL(join(ROOT, 'test/support/crash-arm.mjs')).href}`, FAULTS_FOLDER: options.orders },
+    }),
+  });
   let printed = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => (printed += data.toString()));
   const api = `http://127.0.0.1:${apiPort}`;

@@ -10,6 +10,11 @@ export interface TestRedis {
   stop(): Promise<void>;
   /** Again, empty, on the same port. */
   start(): Promise<void>;
+  /** Takes all it holds away while it runs. */
+  empty(): Promise<void>;
+  /** It answers nothing, and its connections stay, until `resume`. */
+  pause(): void;
+  resume(): void;
 }
 
 /** A Redis of its own on a free port of loopback, which keeps nothing on disk. */
@@ -27,8 +32,24 @@ export async function startRedis(): Promise<TestRedis> {
     await exited;
     server = undefined;
   };
+  const signal = (name: NodeJS.Signals) => (): void => void server?.kill(name);
   await start();
-  return { url: new Secret(`redis://127.0.0.1:${port}`), start, stop };
+  return {
+    url: new Secret(`redis://127.0.0.1:${port}`), start, stop, pause: signal('SIGSTOP'), resume: signal('SIGCONT'),
+    empty: () => flush(port),
+  };
+}
+
+async function flush(port: number): Promise<void> {
+  const socket = createConnection({ port, host: '127.0.0.1' });
+  try {
+    await once(socket, 'connect');
+    socket.write('FLUSHALL\r\n');
+    const [answer] = (await once(socket, 'data')) as [Buffer];
+    if (!answer.toString().startsWith('+OK')) throw new Error(`FLUSHALL: ${answer.toString()}`);
+  } finally {
+    socket.destroy();
+  }
 }
 
 async function listening(port: number): Promise<void> {

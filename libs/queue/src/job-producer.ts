@@ -108,7 +108,8 @@ function toEntry(job: NewJob): { name: string; data: object; opts: object } {
     data: payload,
     opts: {
       // BullMQ's own `jobId` would also shut out a new job while a failed one of that id is kept to be looked at.
-      deduplication: { id },
+      // Asked for anew, a job that is put off comes at once: it may be put off by a clock that was wrong, for ever.
+      deduplication: { id, replace: job.delayMs === undefined },
       ...(job.priority === undefined ? {} : { priority: job.priority }),
       ...(job.delayMs === undefined ? {} : { delay: job.delayMs }),
     },

@@ -1,3 +1,4 @@
+import { crashPoint } from '@fleetroot/core';
 import { isJobName, parsePayload } from './jobs.ts';
 import type { JobProducer, NewJob } from './job-producer.ts';
 
@@ -38,6 +39,7 @@ export async function relayOutbox(outbox: Outbox, producer: Pick<JobProducer, 'a
   for (;;) {
     const rows = await outbox.pending(PAGE);
     if (rows.length === 0) return { published, refused };
+    crashPoint('outbox.read');
     const jobs: NewJob[] = [];
     for (const row of rows) {
       const job = toJob(row);
@@ -45,6 +47,7 @@ export async function relayOutbox(outbox: Outbox, producer: Pick<JobProducer, 'a
       else jobs.push(job);
     }
     await producer.addMany(jobs);
+    crashPoint('outbox.relayed');
     await outbox.remove(rows.map((row) => row.id));
     published += jobs.length;
     if (rows.length < PAGE) return { published, refused };

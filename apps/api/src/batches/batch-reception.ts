@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { BatchLedger, BatchProgress } from '@fleetroot/authority';
-import { type Clock, equalBytes, PkiError } from '@fleetroot/core';
+import { type Clock, crashPoint, equalBytes, PkiError } from '@fleetroot/core';
 import type { Logger } from '@fleetroot/telemetry';
 import type { BlockedKeys } from '@fleetroot/x509';
 import type { OutboxRelay } from '../outbox-relay.ts';
@@ -91,6 +91,7 @@ export class BatchReception {
         action: 'batch.accepted', actor: `principal:${principal.name}`, at: this.#parts.clock.now(), subject: `batch:${batchId}`,
         data: { profile: profile.profile.name, items: intake.count, ca: submission.caId, resendOf: submission.resendOf ?? null },
       });
+      crashPoint('batch.accepted');
       this.#parts.relay.kick();
       return { batch, created: true };
     } catch (error) {

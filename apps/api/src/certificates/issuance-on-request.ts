@@ -1,5 +1,5 @@
 import type { BatchLedger, BatchProgress, RequestItem, SigningPurpose } from '@fleetroot/authority';
-import { type Clock, equalBytes, isPkiError, PkiError } from '@fleetroot/core';
+import { type Clock, crashPoint, equalBytes, isPkiError, PkiError } from '@fleetroot/core';
 import { type BlockedKeys, type CertificationRequest, refuseBlockedKey, spkiSha256, verifyPossession } from '@fleetroot/x509';
 import type { OutboxRelay } from '../outbox-relay.ts';
 import type { KnownProfile } from '../profile-catalogue.ts';
@@ -72,6 +72,7 @@ export class IssuanceOnRequest {
       checkSameBody(submitted.batch, profile.name, single.bodySha256);
       return this.#result(submitted.batch.id);
     }
+    crashPoint('batch.accepted');
     relay.kick();
     try {
       await unlessClosing(batches.chunkDone(submitted.chunkId, timeoutMs), closing);

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { type Clock, PkiError, toHex } from '@fleetroot/core';
+import { type Clock, crashPoint, PkiError, toHex } from '@fleetroot/core';
 import {
   assembleCrl, buildCrlTbs, CrlEntries, keyIdentifier, parseCertificate, parseCrl, verifySignature,
 } from '@fleetroot/x509';
@@ -44,6 +44,7 @@ export async function publishCrl(publication: CrlPublication): Promise<Published
     const crl = await buildCrl(publication);
     const before = await crls.latest(authority.id);
     if (before !== undefined && before.number > crl.published.number) return before;
+    crashPoint('crl.signed');
     const flaw = before === undefined ? undefined : await flawOfSuccession(crls, before, crl.parsed);
     if (flaw === undefined) {
       if (await publish(publication, crl.published, crl.parsed.entries.size)) return crl.published;
@@ -68,6 +69,7 @@ async function buildCrl({ crls, authority, signer, clock, lifetimeMs }: CrlPubli
   const thisUpdate = notBefore(wholeSecond(clock.now()), (await crls.latest(authority.id))?.thisUpdate);
   const nextUpdate = new Date(thisUpdate.getTime() + Math.max(1, Math.floor(lifetimeMs / 1000)) * 1000);
   const number = await crls.reserve(authority.id, thisUpdate, nextUpdate);
+  crashPoint('crl.reserved');
 
   // After the reservation: whoever reserved a lower number has no later entries than these, or checks again.
   const entries = new CrlEntries();

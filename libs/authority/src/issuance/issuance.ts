@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { setImmediate as breathe } from 'node:timers/promises';
 import type { AuditEvent } from '@fleetroot/audit';
-import { type Clock, type ErrorCode, isPkiError, type LedgerKey, PkiError, type RandomBytes } from '@fleetroot/core';
+import { type Clock, crashPoint, type ErrorCode, isPkiError, type LedgerKey, PkiError, type RandomBytes } from '@fleetroot/core';
 import { type BlockedKeys, readBlockedKeys } from '@fleetroot/x509';
 import type { AuthorityLedger, CertificationAuthority, ProfileLedger } from '../ports/authorities.ts';
 import type { FailedItem } from '../ports/batches.ts';
@@ -89,6 +89,7 @@ export class Issuance {
     const started = performance.now();
     const chunk = await ledger.claim(chunkId, staleAfterMs);
     if (chunk === undefined) return 'held';
+    crashPoint('issuance.claimed');
     const attempt = new Attempt(chunk);
     // However long the HSM's queue is: who took it over meanwhile would burn what is about to be signed, and wait as long.
     const alive = setInterval(() => { ledger.renew(chunk).catch(() => undefined); }, Math.max(staleAfterMs / RENEWALS, SHORTEST_RENEWAL_MS));
@@ -145,6 +146,7 @@ export class Issuance {
     await attempt.interruptedBy(PASSING, () => this.#parts.signer.ready(issuer.authority));
     if (performance.now() - asked > LONG_WAIT_MS) prepared = await this.#prepare(attempt, issuer);
     const { candidates, seed, signedAt } = prepared;
+    crashPoint('issuance.prepared');
     const { intentId, refused } = await ledger.recordIntent(chunk, {
       caId: issuer.authority.id,
       seed,
@@ -153,6 +155,7 @@ export class Issuance {
       keys: candidates.map(({ ordinal, spkiSha256, owner }) => ({ ordinal, spkiSha256, owner })),
     });
     attempt.intentId = intentId;
+    crashPoint('issuance.intent-recorded');
     for (const { ordinal, code } of refused) attempt.failed.push({ ordinal, code, detail: new PkiError(code).message });
     const out = new Set(refused.map(({ ordinal }) => ordinal));
     const admitted = candidates.filter(({ ordinal }) => !out.has(ordinal));
@@ -160,9 +163,12 @@ export class Issuance {
 
     // 3. The signatures, outside any transaction.
     const signatures = await this.#signatures(attempt, issuer, admitted);
+    crashPoint('issuance.signed');
 
     // 4. Certificates, each shown to be what was linted; then everything in one short transaction.
-    await this.#store(attempt, await this.#certificates(issuer, admitted, signatures));
+    const issued = await this.#certificates(issuer, admitted, signatures);
+    crashPoint('issuance.certified');
+    await this.#store(attempt, issued);
   }
 
   async #prepare(attempt: Attempt, issuer: Issuer): Promise<{ seed: Uint8Array; signedAt: Date; candidates: readonly Candidate[] }> {
@@ -228,6 +234,7 @@ export class Issuance {
   async #store(attempt: Attempt, issued: readonly IssuedItem[]): Promise<void> {
     attempt.issued = issued.length;
     await this.#parts.ledger.complete(attempt.chunk, attempt.intentId, issued, attempt.failed, this.#issuedEvent(attempt, issued));
+    crashPoint('issuance.stored');
   }
 
   /**

@@ -2,7 +2,7 @@ import type { AuditEvent } from '@fleetroot/audit';
 import type {
   BatchFilter, BatchLedger, BatchPlace, BatchProgress, BatchSummary, Begun, Cancelled, FailedItem, ItemResult, NewBatch, RequestItem, Silence,
 } from '@fleetroot/authority';
-import { type LedgerKey, PkiError } from '@fleetroot/core';
+import { crashPoint, type LedgerKey, PkiError } from '@fleetroot/core';
 import { appendEvent } from '../audit-log.ts';
 import type { ChunkWatch } from '../chunk-watch.ts';
 import type { Database } from '../database.ts';
@@ -41,6 +41,7 @@ export class PostgresBatchLedger implements BatchLedger {
 
   async append(batchId: string, items: readonly RequestItem[], failures: readonly FailedItem[]): Promise<void> {
     await this.#database.transaction((tx) => appendChunk(tx, this.#key, batchId, items, failures));
+    crashPoint('batch.appended');
   }
 
   accept(batchId: string, bodySha256: Uint8Array, event: AuditEvent): Promise<BatchProgress> {
