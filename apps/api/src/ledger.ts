@@ -1,7 +1,7 @@
 import type { PrincipalLedger } from '@fleetroot/access';
 import type { AuditLog } from '@fleetroot/audit';
 import type {
-  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, ProfileLedger, RevocationLedger,
+  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, MadeKeyLedger, ProfileLedger, RevocationLedger,
 } from '@fleetroot/authority';
 import type { RegistrationLedger, SupplierLedger } from '@fleetroot/fleet';
 import type { Outbox } from '@fleetroot/queue';
@@ -12,6 +12,7 @@ export interface Ledger {
   readonly authorities: AuthorityLedger;
   readonly profiles: ProfileLedger;
   readonly batches: BatchLedger;
+  readonly madeKeys: MadeKeyLedger;
   readonly certificates: CertificateLedger;
   readonly revocations: RevocationLedger;
   readonly crls: Pick<CrlLedger, 'latest' | 'entries' | 'adopt'>;

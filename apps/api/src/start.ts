@@ -1,5 +1,5 @@
 import { principalOfToken, type Role } from '@fleetroot/access';
-import { readProfileFolder } from '@fleetroot/authority';
+import { keyRecipient, readProfileFolder } from '@fleetroot/authority';
 import type { Config } from '@fleetroot/config';
 import { LedgerKey, PkiError, systemClock } from '@fleetroot/core';
 import { EcuPace, FirstConnection, Refusals } from '@fleetroot/fleet';
@@ -18,6 +18,9 @@ import { DeviceListener, deviceTls } from './device/device-listener.ts';
 import { OperationalCertificates } from './device/operational-certificate.ts';
 import { TlsIdentityKeeper } from './device/tls-identity.ts';
 import { issuerFigures } from './issuer-figures.ts';
+import { KeyDelivery } from './key-batches/key-delivery.ts';
+import { KeyMaking } from './key-batches/key-making.ts';
+import { Turns } from './key-batches/turns.ts';
 import type { Ledger } from './ledger.ts';
 import { openApiDocument } from './openapi/document.ts';
 import { OutboxRelay } from './outbox-relay.ts';
@@ -27,7 +30,7 @@ import { systemPrincipal } from './system-principal.ts';
 
 export const apiSettings = [
   'databaseUrl', 'databasePool', 'ledgerKey', 'queueBackend', 'redisUrl', 'apiListen', 'deviceListen', 'deviceHost',
-  'deviceTlsDir', 'statusPublicUrl', 'issuingCa', 'profilesDir', 'chunkItems', 'maxBatchItems', 'issueTimeoutMs', 'keyBlocklist',
+  'deviceTlsDir', 'statusPublicUrl', 'issuingCa', 'profilesDir', 'chunkItems', 'maxBatchItems', 'issueTimeoutMs', 'madeKeyMinutes', 'keyBlocklist',
   'logLevel',
 ] as const;
 
@@ -59,7 +62,8 @@ export async function startApi(config: ApiConfig, logger: Logger, given: Partial
   const clock = systemClock;
   const blockedKeys = readBlockedKeys(config.keyBlocklist);
   const profileFiles = readProfileFolder(config.profilesDir, { statusUrl: config.statusPublicUrl });
-  const store = await openStore({ databaseUrl: config.databaseUrl, ledgerKey: new LedgerKey(config.ledgerKey), pool: config.databasePool });
+  const ledgerKey = new LedgerKey(config.ledgerKey);
+  const store = await openStore({ databaseUrl: config.databaseUrl, ledgerKey, pool: config.databasePool });
   const producer = new JobProducer(queueOptions(config), { onError: (error) => logger.warn({ err: error }, 'the queue reports a fault') });
   const closing = new AbortController();
   try {
@@ -76,6 +80,15 @@ export async function startApi(config: ApiConfig, logger: Logger, given: Partial
     const parts: ApiParts = {
       ledger, clock, closing: closing.signal, bodyPace: limits.bodyPace, profiles, authorities, relay, issuance,
       reception: new BatchReception({ batches: ledger.batches, relay, clock, logger, blockedKeys, chunkItems: config.chunkItems, maxItems: config.maxBatchItems }),
+      keyMaking: new KeyMaking({
+        batches: ledger.batches, madeKeys: ledger.madeKeys, relay, clock, logger, blockedKeys, chunkItems: config.chunkItems,
+        lifetimeMs: config.madeKeyMinutes * 60_000, closing: closing.signal, turns: new Turns(2, 6),
+        recipientOf: (pem) => keyRecipient(pem, { authorities: () => authorities.all(), certificates: ledger.certificates, clock }),
+        binding: (text) => ledgerKey.blindIndex(text, 'key-batch'),
+      }),
+      keyDelivery: new KeyDelivery({
+        batches: ledger.batches, madeKeys: ledger.madeKeys, authorities, clock, timeoutMs: config.issueTimeoutMs, closing: closing.signal, turns: new Turns(4, 16),
+      }),
       firstConnection: new FirstConnection({
         suppliers: ledger.suppliers, registrations: ledger.registrations, refusals, pace, clock, distrusted: (path) => authorities.distrustedIn(path),
       }),

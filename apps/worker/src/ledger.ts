@@ -1,4 +1,4 @@
-import type { AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, IssuanceLedger, ProfileLedger } from '@fleetroot/authority';
+import type { AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, IssuanceLedger, MadeKeyLedger, ProfileLedger } from '@fleetroot/authority';
 import type { Outbox } from '@fleetroot/queue';
 import type { TruststoreLedger } from '@fleetroot/trust';
 
@@ -7,6 +7,7 @@ export interface Ledger {
   readonly authorities: Pick<AuthorityLedger, 'all' | 'switchOver' | 'lastDependant' | 'change'>;
   readonly profiles: Pick<ProfileLedger, 'ensure'>;
   readonly batches: Pick<BatchLedger, 'submitOne' | 'silent' | 'discard'>;
+  readonly madeKeys: Pick<MadeKeyLedger, 'deleteDue'>;
   readonly issuance: Pick<IssuanceLedger, 'stale'>;
   readonly certificates: Pick<CertificateLedger, 'markRenewalDue'>;
   readonly crls: Pick<CrlLedger, 'latest'>;

@@ -10,6 +10,7 @@ import type { Task } from './task.ts';
 import { crlsTask } from './tasks/crls.ts';
 import { crlWatchTask } from './tasks/crl-watch.ts';
 import { heartbeatTask } from './tasks/heartbeat.ts';
+import { madeKeysTask } from './tasks/made-keys.ts';
 import { ocspSignersTask } from './tasks/ocsp-signers.ts';
 import { relayOutboxTask } from './tasks/relay-outbox.ts';
 import { renewalTask } from './tasks/renewal.ts';
@@ -73,6 +74,7 @@ function tasksOf(options: WorkerOptions, producer: JobProducer, instance: string
     relayOutboxTask(store.outbox, producer, logger),
     staleChunksTask(store.issuance, producer, options.staleAfterMs, everyMs, logger),
     silentBatchesTask(store.batches, everyMs, logger),
+    madeKeysTask(store.madeKeys, everyMs, clock, logger),
     crlsTask({ ...hierarchy, producer, refreshPercent: options.crlRefreshPercent }),
     ocspSignersTask({
       fetch: () => fetchSignerRequests(options.statusInternalUrl, options.enrolmentSecret,

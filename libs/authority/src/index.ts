@@ -51,3 +51,6 @@ export { publicKeyPem, type SignedTranscript, signTranscript, type TranscriptFac
 export {
   type CeremonyExpectations, type CeremonyRecords, ceremonyRecords, type VerifiedCeremonies, verifyCeremonies,
 } from './ceremony/transcript-folder.ts';
+export type { DeliveryKind, DueKey, HeldKey, KeyCounts, MadeKeyLedger, MadeKeys } from './ports/made-keys.ts';
+export { type MadeKey, makeKey, type MadeKeyType, madeKeyTypes, type SealKey } from './made-keys/make-key.ts';
+export { keyRecipient, type RecipientParts } from './made-keys/recipient.ts';

@@ -43,6 +43,7 @@ export const errorCatalogue = {
   // Keys that are made here
   'key.not-found': never('not-found', 'No such key'),
   'key.not-ready': later('conflict', 'The certificate of the key is not issued yet'),
+  'key.not-delivered': never('conflict', 'The key was not handed out yet'),
   'key.gone': never('gone', 'The key was deleted'),
   'key.recipient-refused': never('refused', 'The certificate of the recipient is not acceptable'),
   'key.password-incorrect': never('forbidden', 'The password does not open the key'),

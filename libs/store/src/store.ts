@@ -1,7 +1,7 @@
 import type { PrincipalLedger } from '@fleetroot/access';
 import type { AuditLog } from '@fleetroot/audit';
 import type {
-  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, IssuanceLedger, ProfileLedger, RevocationLedger,
+  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, IssuanceLedger, MadeKeyLedger, ProfileLedger, RevocationLedger,
 } from '@fleetroot/authority';
 import type { LedgerKey, Secret } from '@fleetroot/core';
 import type { RegistrationLedger, SupplierLedger } from '@fleetroot/fleet';
@@ -13,6 +13,7 @@ import { ChunkWatch } from './chunk-watch.ts';
 import { Database } from './database.ts';
 import { type IssuanceBacklog, PostgresIssuanceLedger } from './issuance/issuance-ledger.ts';
 import { Listener } from './listener.ts';
+import { PostgresMadeKeyLedger } from './made-keys/made-key-ledger.ts';
 import { Outbox } from './outbox.ts';
 import { probeSerialIndex } from './probe.ts';
 import { Heartbeats } from './repositories/heartbeats.ts';
@@ -39,6 +40,7 @@ export interface Store {
   readonly authorities: AuthorityLedger;
   readonly profiles: ProfileLedger;
   readonly batches: BatchLedger;
+  readonly madeKeys: MadeKeyLedger;
   readonly issuance: IssuanceLedger & IssuanceBacklog;
   readonly certificates: CertificateLedger;
   readonly revocations: RevocationLedger;
@@ -74,6 +76,7 @@ export async function openStore({ databaseUrl, ledgerKey, pool }: StoreOptions):
     authorities: new PostgresAuthorityLedger(database),
     profiles: new PrismaProfileLedger(database),
     batches: new PostgresBatchLedger(database, ledgerKey, watch),
+    madeKeys: new PostgresMadeKeyLedger(database),
     issuance: new PostgresIssuanceLedger(database, ledgerKey),
     certificates: new PostgresCertificateLedger(database, ledgerKey),
     revocations: new PostgresRevocationLedger(database),

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { AuditEvent } from '@fleetroot/audit';
-import type { BatchLedger, BatchProgress, Begun, FailedItem, ItemResult, NewBatch, RequestItem, SigningPurpose } from '@fleetroot/authority';
+import type { BatchLedger, BatchProgress, Begun, FailedItem, ItemResult, MadeKeys, NewBatch, RequestItem, SigningPurpose } from '@fleetroot/authority';
 import { type LedgerKey, PkiError } from '@fleetroot/core';
-import { appendEvent } from '../audit-log.ts';
+import { appendEvent, appendEvents } from '../audit-log.ts';
 import type { ChunkWatch } from '../chunk-watch.ts';
 import type { Database, Queryable } from '../database.ts';
 import { conflictOnRecord } from '../fleet/register-ecus.ts';
+import { insertMadeKeys } from '../made-keys/insert.ts';
 import { addToOutbox, announceOutbox } from '../outbox.ts';
 import { appendChunk } from './append.ts';
 import { readBatch, readBatchByKey } from './batch-row.ts';
@@ -37,11 +38,14 @@ export class PostgresBatchLedger implements BatchLedger {
     return known.length > 0;
   }
 
-  async append(batchId: string, items: readonly RequestItem[], failures: readonly FailedItem[]): Promise<void> {
-    await this.#database.transaction((tx) => appendChunk(tx, this.#key, batchId, items, failures));
+  async append(batchId: string, items: readonly RequestItem[], failures: readonly FailedItem[], made?: MadeKeys): Promise<void> {
+    await this.#database.transaction(async (tx) => {
+      await appendChunk(tx, this.#key, batchId, items, failures);
+      if (made !== undefined) await insertMadeKeys(tx, batchId, made);
+    });
   }
 
-  accept(batchId: string, bodySha256: Uint8Array, event: AuditEvent): Promise<BatchProgress> {
+  accept(batchId: string, bodySha256: Uint8Array, event: AuditEvent, more: readonly AuditEvent[] = []): Promise<BatchProgress> {
     return this.#database.transaction(async (tx) => {
       const purpose = await close(tx, batchId, bodySha256);
       const jobs = await tx.query(
@@ -50,7 +54,7 @@ export class PostgresBatchLedger implements BatchLedger {
          FROM chunk c JOIN batch b ON b.id = c.batch_id WHERE c.batch_id = $1 AND c.state = 'pending' ORDER BY c.first
          RETURNING id`, [batchId, jobOf(purpose)]);
       if (jobs.length > 0) await announceOutbox(tx);
-      await appendEvent(tx, event);
+      await appendEvents(tx, [event, ...more]);
       return readBatch(tx, batchId);
     });
   }
