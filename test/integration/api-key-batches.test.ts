@@ -17,6 +17,7 @@ import { certify, named } from '../support/software-ca.ts';
 
 // Keys that are made here, through the REST API: who gets them, how often, and what is left of them.
 
+const run = (program: string, ...args: string[]): string => execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 const PASSWORD = 'seven stations, one press';
 type Line = 'line' | 'line-2';
 interface Station { readonly pem: string; readonly key: string }
@@ -172,7 +173,7 @@ describe('keys under a password', () => {
     const pem = /-----BEGIN PRIVATE KEY[\s\S]*?END PRIVATE KEY-----/.exec(info)![0];
     expect((await certificates(id))[1]!.checkPrivateKey(createPrivateKey(pem))).toBe(true);
     expect(info.match(/BEGIN CERTIFICATE/g)).toHaveLength(3);
-    const list = execFileSync('keytool', ['-list', '-keystore', join(folder, 'key.p12'), '-storepass:file', join(folder, 'password'), '-J-Duser.language=en'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+    const list = run('keytool', '-list', '-keystore', join(folder, 'key.p12'), '-storepass:file', join(folder, 'password'), '-J-Duser.language=en');
     expect(list).toContain('PrivateKeyEntry');
   });
 

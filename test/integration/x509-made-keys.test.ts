@@ -3,8 +3,6 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ContentInfo, EnvelopedData } from '@peculiar/asn1-cms';
-import { AsnParser } from '@peculiar/asn1-schema';
 import {
   decodePem, encodePfx, encryptPrivateKey, envelopPrivateKey, extension, openPrivateKey, parseCertificate, type ParsedCertificate, passwordKey,
   recipientFault,
@@ -16,6 +14,7 @@ import { certify, named } from '../support/software-ca.ts';
 
 // Private keys as they are handed out, before OpenSSL, GnuTLS and Java.
 
+const run = (program: string, ...args: string[]): string => execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 const PASSWORD = 'correct horse "battery" \\staple';
 /** What is tested does not depend on it. */
 const ROUNDS = 2_000;
@@ -83,17 +82,9 @@ describe('an EnvelopedData with a private key', () => {
     const printed = openssl(['cms', '-cmsout', '-print', '-inform', 'DER', '-in', at('key.cms')]);
     expect(printed).toContain(to.startsWith('RSA') ? 'rsaesOaep' : 'id-aes256-wrap');
     expect(printed).toContain('aes-256-cbc');
+    expect(printed).toMatch(/contentType: .*2\.16\.840\.1\.101\.2\.1\.2\.78\.5/);
+    expect(printed).toMatch(to.startsWith('RSA') ? /envelopedData:\s+version: 0/ : /envelopedData:\s+version: 2/);
     expect(Buffer.from(sealed).includes(pkcs8(privateKey).subarray(-32))).toBe(false);
-  });
-
-  test('is one to another implementation, too: version, content type, one recipient', () => {
-    for (const [to, version] of [['RSA 2048', 0], ['P-256', 2]] as const) {
-      const sealed = envelopPrivateKey(pkcs8(makers['P-256']!().privateKey), recipient(to));
-      const data = AsnParser.parse(AsnParser.parse(sealed, ContentInfo).content, EnvelopedData);
-      expect(data.version).toBe(version);
-      expect(data.recipientInfos).toHaveLength(1);
-      expect(data.encryptedContentInfo.contentType).toBe('2.16.840.1.101.2.1.2.78.5');
-    }
   });
 
   test('is another each time, and opens for its recipient alone', () => {
@@ -163,7 +154,7 @@ describe('a PFX', () => {
 
   test('is read by GnuTLS', async () => {
     const { file } = await pfx('P-256');
-    const info = execFileSync('certtool', ['--p12-info', '--inder', '--infile', file, '--password', PASSWORD], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+    const info = run('certtool', '--p12-info', '--inder', '--infile', file, '--password', PASSWORD);
     expect(info).toContain('ECU-1');
     expect(info.match(/BEGIN CERTIFICATE/g)).toHaveLength(3);
     expect(spawnSync('certtool', ['--p12-info', '--inder', '--infile', file, '--password', 'another'], { encoding: 'utf8' }).stderr).toMatch(/MAC|pkcs12/i);
@@ -171,7 +162,7 @@ describe('a PFX', () => {
 
   test('is a key entry with its chain to Java', async () => {
     const { file } = await pfx('P-256');
-    const list = execFileSync('keytool', ['-list', '-v', '-keystore', file, '-storetype', 'PKCS12', '-storepass:file', at('password'), '-J-Duser.language=en'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+    const list = run('keytool', '-list', '-v', '-keystore', file, '-storetype', 'PKCS12', '-storepass:file', at('password'), '-J-Duser.language=en');
     expect(list).toContain('PrivateKeyEntry');
     expect(list).toContain('Certificate chain length: 3');
   });
