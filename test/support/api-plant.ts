@@ -33,6 +33,7 @@ export interface ApiPlant {
   readonly store: Store;
   /** PostgreSQL URL, with the password. */
   readonly databaseUrl: string;
+  readonly ledgerKey: Uint8Array;
   readonly api: RunningApi;
   readonly postgres: TestPostgres;
   readonly dir: string;
@@ -91,7 +92,7 @@ export async function startApiPlant(overrides: Partial<ApiConfig> = {}, limits: 
     databaseUrl: postgres.databaseUrl, databasePool: 8, ledgerKey, queueBackend: 'postgres', redisUrl: undefined,
     apiListen: { host: '127.0.0.1', port: 0 }, deviceListen: { host: '127.0.0.1', port: 0 }, deviceHost: 'localhost',
     deviceTlsDir: join(dir, 'device-tls'), statusPublicUrl: STATUS_URL, issuingCa: 'ecu-issuing', profilesDir: root('hsm-config/profiles'),
-    chunkItems: 50, maxBatchItems: 2000, issueTimeoutMs: 10_000, keyBlocklist: undefined, logLevel: 'info', ...overrides,
+    chunkItems: 50, maxBatchItems: 2000, issueTimeoutMs: 10_000, madeKeyMinutes: 1440, keyBlocklist: undefined, logLevel: 'info', ...overrides,
   }, logger('api'), limits);
   const producer = new JobProducer(queue);
   const publishCrls = async (): Promise<void> => {
@@ -105,7 +106,7 @@ export async function startApiPlant(overrides: Partial<ApiConfig> = {}, limits: 
     headers: { ...(holder === undefined ? {} : { authorization: `Bearer ${tokens.get(holder) ?? ''}` }), ...headers },
   });
   return {
-    base, port: api.port, store, databaseUrl: postgres.databaseUrl.reveal(), api, postgres, dir,
+    base, port: api.port, store, databaseUrl: postgres.databaseUrl.reveal(), ledgerKey, api, postgres, dir,
     token: (holder) => tokens.get(holder) ?? '',
     fetch: request,
     async json(method, path, holder, body, headers = {}) {

@@ -13,6 +13,9 @@ import { IssuanceOnRequest } from './certificates/issuance-on-request.ts';
 import { DeviceIssuance } from './device/device-issuance.ts';
 import { DeviceController } from './device/device.controller.ts';
 import { OperationalCertificates } from './device/operational-certificate.ts';
+import { KeyBatchesController } from './key-batches/key-batches.controller.ts';
+import { KeyDelivery } from './key-batches/key-delivery.ts';
+import { KeyMaking } from './key-batches/key-making.ts';
 import type { Ledger } from './ledger.ts';
 import { DocsController, DOCUMENT } from './openapi/docs.controller.ts';
 import { OutboxRelay } from './outbox-relay.ts';
@@ -39,6 +42,8 @@ export interface ApiParts {
   readonly relay: OutboxRelay;
   readonly reception: BatchReception;
   readonly uploads: UploadReception;
+  readonly keyMaking: KeyMaking;
+  readonly keyDelivery: KeyDelivery;
   readonly issuance: IssuanceOnRequest;
   readonly firstConnection: FirstConnection;
   readonly operational: OperationalCertificates;
@@ -60,7 +65,8 @@ export function apiModule(parts: ApiParts, observation: readonly DynamicModule[]
     module: ApiModule,
     imports: [...observation],
     controllers: [
-      BatchesController, UploadsController, CertificatesController, TruststoresController, CasController, CaImportsController, CaLifeController,
+      BatchesController, UploadsController, KeyBatchesController, CertificatesController, TruststoresController,
+      CasController, CaImportsController, CaLifeController,
       ProfilesController, SuppliersController,
       PrincipalsController, AuditController, DocsController,
     ],
@@ -77,7 +83,8 @@ function provided(parts: ApiParts): Provider[] {
   const tokens: [unknown, unknown][] = [
     [LEDGER, parts.ledger], [CLOCK, parts.clock], [CLOSING, parts.closing], [BODY_PACE, parts.bodyPace], [DOCUMENT, parts.document],
     [ProfileCatalogue, parts.profiles], [Authorities, parts.authorities], [OutboxRelay, parts.relay],
-    [BatchReception, parts.reception], [UploadReception, parts.uploads], [IssuanceOnRequest, parts.issuance], [FirstConnection, parts.firstConnection],
+    [BatchReception, parts.reception], [UploadReception, parts.uploads], [KeyMaking, parts.keyMaking], [KeyDelivery, parts.keyDelivery],
+    [IssuanceOnRequest, parts.issuance], [FirstConnection, parts.firstConnection],
     [OperationalCertificates, parts.operational], [DeviceIssuance, parts.deviceIssuance], [EcuPace, parts.pace],
   ];
   return tokens.map(([provide, useValue]) => ({ provide, useValue }) as Provider);

@@ -1,7 +1,7 @@
 import type { PrincipalLedger } from '@fleetroot/access';
 import type { AuditLog } from '@fleetroot/audit';
 import type {
-  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, ProfileLedger, RevocationLedger, UploadLedger,
+  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, MadeKeyLedger, ProfileLedger, RevocationLedger, UploadLedger,
 } from '@fleetroot/authority';
 import type { RegistrationLedger, SupplierLedger } from '@fleetroot/fleet';
 import type { Outbox } from '@fleetroot/queue';
@@ -13,6 +13,7 @@ export interface Ledger {
   readonly profiles: ProfileLedger;
   readonly batches: BatchLedger;
   readonly uploads: UploadLedger;
+  readonly madeKeys: MadeKeyLedger;
   readonly certificates: CertificateLedger;
   readonly revocations: RevocationLedger;
   readonly crls: Pick<CrlLedger, 'latest' | 'entries' | 'adopt'>;

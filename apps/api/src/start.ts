@@ -1,5 +1,5 @@
 import { principalOfToken, type Role } from '@fleetroot/access';
-import { readProfileFolder } from '@fleetroot/authority';
+import { keyRecipient, readProfileFolder } from '@fleetroot/authority';
 import type { Config } from '@fleetroot/config';
 import { LedgerKey, PkiError, systemClock } from '@fleetroot/core';
 import { EcuPace, FirstConnection, Refusals } from '@fleetroot/fleet';
@@ -19,6 +19,9 @@ import { OperationalCertificates } from './device/operational-certificate.ts';
 import { TlsIdentityKeeper } from './device/tls-identity.ts';
 import { fsckFigures } from './fsck-figures.ts';
 import { issuerFigures } from './issuer-figures.ts';
+import { KeyDelivery } from './key-batches/key-delivery.ts';
+import { KeyMaking } from './key-batches/key-making.ts';
+import { Turns } from './key-batches/turns.ts';
 import type { Ledger } from './ledger.ts';
 import { openApiDocument } from './openapi/document.ts';
 import { OutboxRelay } from './outbox-relay.ts';
@@ -29,7 +32,7 @@ import { UploadReception } from './uploads/upload-reception.ts';
 
 export const apiSettings = [
   'databaseUrl', 'databasePool', 'ledgerKey', 'queueBackend', 'redisUrl', 'apiListen', 'deviceListen', 'deviceHost',
-  'deviceTlsDir', 'statusPublicUrl', 'issuingCa', 'profilesDir', 'chunkItems', 'maxBatchItems', 'issueTimeoutMs', 'keyBlocklist',
+  'deviceTlsDir', 'statusPublicUrl', 'issuingCa', 'profilesDir', 'chunkItems', 'maxBatchItems', 'issueTimeoutMs', 'madeKeyMinutes', 'keyBlocklist',
   'logLevel',
 ] as const;
 
@@ -63,7 +66,8 @@ export async function startApi(config: ApiConfig, logger: Logger, given: Partial
   const clock = systemClock;
   const blockedKeys = readBlockedKeys(config.keyBlocklist);
   const profileFiles = readProfileFolder(config.profilesDir, { statusUrl: config.statusPublicUrl });
-  const store = await openStore({ databaseUrl: config.databaseUrl, ledgerKey: new LedgerKey(config.ledgerKey), pool: config.databasePool, connectWithinMs: DATABASE_WITHIN_MS });
+  const ledgerKey = new LedgerKey(config.ledgerKey);
+  const store = await openStore({ databaseUrl: config.databaseUrl, ledgerKey, pool: config.databasePool, connectWithinMs: DATABASE_WITHIN_MS });
   const producer = new JobProducer(queueOptions(config), { onError: (error) => logger.warn({ err: error }, 'the queue reports a fault') });
   const closing = new AbortController();
   try {
@@ -81,6 +85,15 @@ export async function startApi(config: ApiConfig, logger: Logger, given: Partial
       ledger, clock, closing: closing.signal, bodyPace: limits.bodyPace, profiles, authorities, relay, issuance,
       reception: new BatchReception({ batches: ledger.batches, relay, clock, logger, blockedKeys, chunkItems: config.chunkItems, maxItems: config.maxBatchItems }),
       uploads: new UploadReception(ledger.uploads, { blockedKeys, chunkItems: config.chunkItems, maxItems: config.maxBatchItems }),
+      keyMaking: new KeyMaking({
+        batches: ledger.batches, madeKeys: ledger.madeKeys, relay, clock, logger, blockedKeys, chunkItems: config.chunkItems,
+        lifetimeMs: config.madeKeyMinutes * 60_000, closing: closing.signal, turns: new Turns(2, 6),
+        recipientOf: (pem) => keyRecipient(pem, { authorities: () => authorities.all(), certificates: ledger.certificates, clock }),
+        binding: (text) => ledgerKey.blindIndex(text, 'key-batch'),
+      }),
+      keyDelivery: new KeyDelivery({
+        batches: ledger.batches, madeKeys: ledger.madeKeys, authorities, clock, timeoutMs: config.issueTimeoutMs, closing: closing.signal, turns: new Turns(4, 16),
+      }),
       firstConnection: new FirstConnection({
         suppliers: ledger.suppliers, registrations: ledger.registrations, refusals, pace, clock, distrusted: (path) => authorities.distrustedIn(path),
       }),

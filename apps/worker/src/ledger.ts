@@ -1,4 +1,6 @@
-import type { AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, InspectionLedger, ProfileLedger, WaitingChunks } from '@fleetroot/authority';
+import type {
+  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, InspectionLedger, MadeKeyLedger, ProfileLedger, WaitingChunks,
+} from '@fleetroot/authority';
 import type { Outbox } from '@fleetroot/queue';
 import type { LedgerArchive } from '@fleetroot/store';
 import type { TruststoreLedger } from '@fleetroot/trust';
@@ -10,6 +12,7 @@ export interface Ledger {
   readonly profiles: Pick<ProfileLedger, 'ensure'>;
   readonly batches: Pick<BatchLedger, 'submitOne' | 'silent' | 'discard'>;
   readonly waiting: WaitingChunks;
+  readonly madeKeys: Pick<MadeKeyLedger, 'deleteDue'>;
   readonly certificates: Pick<CertificateLedger, 'markRenewalDue'>;
   readonly crls: Pick<CrlLedger, 'latest'>;
   readonly truststores: TruststoreLedger;

@@ -12,6 +12,7 @@ import { crlsTask } from './tasks/crls.ts';
 import { crlWatchTask } from './tasks/crl-watch.ts';
 import { fsckTask } from './tasks/fsck.ts';
 import { heartbeatTask } from './tasks/heartbeat.ts';
+import { madeKeysTask } from './tasks/made-keys.ts';
 import { ocspSignersTask } from './tasks/ocsp-signers.ts';
 import { partitionsTask } from './tasks/partitions.ts';
 import { relayOutboxTask } from './tasks/relay-outbox.ts';
@@ -87,6 +88,7 @@ function tasksOf(options: WorkerOptions, producer: JobProducer, instance: string
     orphanedChunksTask(store.waiting, producer, options.staleAfterMs, logger),
     forgottenChunksTask(store.waiting, producer, options.staleAfterMs, everyMs, logger),
     silentBatchesTask(store.batches, everyMs, logger),
+    madeKeysTask(store.madeKeys, everyMs, clock, logger),
     crlsTask({ ...hierarchy, producer, refreshPercent: options.crlRefreshPercent }),
     ocspSignersTask({
       fetch: () => fetchSignerRequests(options.statusInternalUrl, options.enrolmentSecret,

@@ -5,6 +5,7 @@ export const auditActions = [
   'certificate.revoked', 'crl.published', 'crl.imported', 'renewal.due',
   'truststore.published', 'supplier.registered', 'supplier.disabled',
   'ecu.registered', 'key.conflict',
+  'key.made', 'key.delivered', 'key.deleted',
   'principal.created', 'principal.disabled', 'ledger.archived', 'ledger.inspected',
 ] as const;
 
@@ -19,7 +20,7 @@ export interface AuditEvent {
   readonly actor: string;
   /** When, by the clock of the process that makes the change. */
   readonly at: Date;
-  /** On what: `batch:UUID`, `certificate:CA/SERIAL`, `truststore:NAME`. */
+  /** On what: `batch:UUID`, `certificate:CA/SERIAL`, `truststore:NAME`, `key:BATCH/ORDINAL`. */
   readonly subject: string;
   readonly data: Readonly<Record<string, AuditValue>>;
 }

@@ -65,3 +65,6 @@ export { inspect, type InspectionOptions, type InspectionParts } from './fsck/in
 export type { PublishedCrls } from './fsck/published-crl.ts';
 export { statusSite } from './fsck/status-site.ts';
 export type { HsmRecord } from './fsck/signatures.ts';
+export type { DeliveryKind, DueKey, HeldKey, KeyCounts, MadeKeyLedger, MadeKeys } from './ports/made-keys.ts';
+export { type MadeKey, makeKey, type MadeKeyType, madeKeyTypes, type SealKey } from './made-keys/make-key.ts';
+export { keyRecipient, type RecipientParts } from './made-keys/recipient.ts';

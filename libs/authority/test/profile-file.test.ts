@@ -161,12 +161,15 @@ describe('a profile file', () => {
 describe('the profiles that are shipped', () => {
   const profiles = readProfileFolder(shipped, { statusUrl });
 
-  it('are nine, none of them of a CA', () => expect([...profiles.keys()]).toEqual([
-    'code-signing', 'ecu-client-vin', 'ecu-client', 'ecu-idevid', 'ecu-ldevid', 'gateway-client', 'gateway-server', 'ocsp-signer', 'v2g-leaf',
+  it('are eleven, none of them of a CA', () => expect([...profiles.keys()]).toEqual([
+    'code-signing', 'ecu-client-made-key', 'ecu-client-vin', 'ecu-client', 'ecu-idevid', 'ecu-ldevid', 'gateway-client', 'gateway-server', 'key-station', 'ocsp-signer', 'v2g-leaf',
   ]));
   it('put a VIN only where the name says so', () => {
     const withVin = [...profiles.values()].filter((profile) => profile.subjectAltNames.some((rule) => rule.from === 'vin'));
     expect(withVin.map(({ name }) => name)).toEqual(['ecu-client-vin']);
+  });
+  it('allow keys that are made here where the name says so, and nowhere else', () => {
+    expect([...profiles.values()].filter(({ serverKeys }) => serverKeys === 'allowed').map(({ name }) => name)).toEqual(['ecu-client-made-key']);
   });
   it('let only the product ask for an OCSP signer, which is short-lived and unchecked (I19)', () => {
     expect(profiles.get('ocsp-signer')).toMatchObject({ kind: 'ocsp-signer', requestedBy: ['system'], ocspNoCheck: true, validity: { seconds: 604_800 }, urls: {} });

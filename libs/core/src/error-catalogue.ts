@@ -1,6 +1,6 @@
 /** What kind of failure it is; an edge (HTTP, OCSP, a process's exit status) maps each kind once, exhaustively. */
 export type ErrorKind =
-  | 'invalid' | 'unauthenticated' | 'forbidden' | 'not-found' | 'method' | 'not-acceptable' | 'conflict' | 'too-large'
+  | 'invalid' | 'unauthenticated' | 'forbidden' | 'not-found' | 'method' | 'not-acceptable' | 'conflict' | 'gone' | 'too-large'
   | 'media-type' | 'refused' | 'too-many' | 'unavailable' | 'timeout' | 'internal';
 
 /** `never`: the same call fails again; `later`: it may succeed unchanged; `stop`: the process must end. */
@@ -40,10 +40,18 @@ export const errorCatalogue = {
   'ecu.not-found': never('not-found', 'No such ECU'),
   'key.other-ecu': never('conflict', 'The public key belongs to another ECU'),
   'key.blocked': never('refused', 'The public key is blocked'),
+  // Keys that are made here
+  'key.not-found': never('not-found', 'No such key'),
+  'key.not-ready': later('conflict', 'The certificate of the key is not issued yet'),
+  'key.not-delivered': never('conflict', 'The key was not handed out yet'),
+  'key.gone': never('gone', 'The key was deleted'),
+  'key.recipient-refused': never('refused', 'The certificate of the recipient is not acceptable'),
+  'key.password-incorrect': never('forbidden', 'The password does not open the key'),
   // Profiles
   'profile.invalid': stop('invalid', 'The profile file is not valid'),
   'profile.not-found': never('not-found', 'No such profile'),
   'profile.forbidden': never('forbidden', 'The profile may not be used by this principal'),
+  'profile.keys-not-made': never('forbidden', 'The profile allows no keys that are made here'),
   'profile.field-missing': never('invalid', 'The profile needs a field that the request lacks'),
   // Batches
   'batch.not-found': never('not-found', 'No such batch'),

@@ -21,6 +21,7 @@ function statusOfKind(kind: ErrorKind): number {
     case 'method': return 405;
     case 'not-acceptable': return 406;
     case 'conflict': return 409;
+    case 'gone': return 410;
     case 'too-large': return 413;
     case 'media-type': return 415;
     case 'refused': return 422;

@@ -11,6 +11,13 @@ export async function appendEvent(tx: Queryable, event: AuditEvent): Promise<voi
   await tx.query('SELECT audit_append($1, $2)', [eventPayload(event), event.at]);
 }
 
+/** As `appendEvent`, in order. */
+export async function appendEvents(tx: Queryable, events: readonly AuditEvent[]): Promise<void> {
+  await tx.query(
+    'SELECT audit_append(payload, at) FROM (SELECT * FROM unnest($1::text[], $2::timestamptz[]) WITH ORDINALITY AS e(payload, at, place) ORDER BY place) AS e',
+    [events.map(eventPayload), events.map(({ at }) => at.toISOString())]);
+}
+
 /** The same inside a transaction of Prisma's. */
 export async function appendEventByPrisma(tx: PrismaTransaction, event: AuditEvent): Promise<void> {
   await tx.$queryRaw`SELECT audit_append(${eventPayload(event)}, ${event.at})`;

@@ -1,8 +1,8 @@
 import type { PrincipalLedger } from '@fleetroot/access';
 import type { AuditLog } from '@fleetroot/audit';
 import type {
-  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, InspectionLedger, IssuanceLedger, ProfileLedger, RevocationLedger, UploadLedger,
-  WaitingChunks,
+  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, InspectionLedger, IssuanceLedger, MadeKeyLedger, ProfileLedger, RevocationLedger,
+  UploadLedger, WaitingChunks,
 } from '@fleetroot/authority';
 import { type LedgerKey, type Secret, systemClock } from '@fleetroot/core';
 import type { RegistrationLedger, SupplierLedger } from '@fleetroot/fleet';
@@ -19,6 +19,7 @@ import { type IssuanceBacklog, PostgresIssuanceLedger } from './issuance/issuanc
 import { PostgresInspectionLedger } from './inspection/inspection-ledger.ts';
 import { Inspections } from './inspection/inspections.ts';
 import { Listener } from './listener.ts';
+import { PostgresMadeKeyLedger } from './made-keys/made-key-ledger.ts';
 import { Outbox } from './outbox.ts';
 import { probeSerialIndex } from './probe.ts';
 import { Heartbeats } from './repositories/heartbeats.ts';
@@ -49,6 +50,7 @@ export interface Store {
   readonly batches: BatchLedger;
   readonly uploads: UploadLedger;
   readonly waiting: WaitingChunks;
+  readonly madeKeys: MadeKeyLedger;
   readonly issuance: IssuanceLedger & IssuanceBacklog;
   readonly certificates: CertificateLedger;
   readonly revocations: RevocationLedger;
@@ -90,6 +92,7 @@ export async function openStore({ databaseUrl, ledgerKey, pool, connectWithinMs 
     batches: new PostgresBatchLedger(database, ledgerKey, watch),
     uploads: new PostgresUploadLedger(database, ledgerKey),
     waiting: new PostgresWaitingChunks(database),
+    madeKeys: new PostgresMadeKeyLedger(database),
     issuance: new PostgresIssuanceLedger(database, ledgerKey),
     certificates: new PostgresCertificateLedger(database, ledgerKey),
     revocations: new PostgresRevocationLedger(database),

@@ -53,3 +53,7 @@ export { type CertificateBundle, decodeCertsOnly, encodeCertsOnly } from './cms/
 export { CMS_MAX_OCTETS } from './cms/content-info.ts';
 export { buildSignedData, type SignedDataFields } from './cms/sign.ts';
 export { type CmsSigner, type VerifiedSignedData, verifySignedData } from './cms/verify.ts';
+export { envelopPrivateKey } from './cms/enveloped-data.ts';
+export { recipientFault } from './cms/enveloped-recipient.ts';
+export { encryptPrivateKey, openPrivateKey, type PasswordKey, passwordKey } from './key/pkcs8-encryption.ts';
+export { encodePfx, type PfxFields } from './pkcs12/pfx.ts';

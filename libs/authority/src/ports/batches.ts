@@ -1,6 +1,7 @@
 import type { ErrorCode, EcuSerial, PartNumber, Vin } from '@fleetroot/core';
 import type { AuditEvent } from '@fleetroot/audit';
 import type { SigningPurpose } from './ca-signer.ts';
+import type { MadeKeys } from './made-keys.ts';
 
 /** One request, as registration let it through. */
 export interface RequestItem {
@@ -114,13 +115,15 @@ export interface BatchLedger {
   /**
    * Adds one chunk. Ordinals continue where the last chunk ended. No job exists yet, and no ECU is on record: those that
    * the items name are registered with the intent (IssuanceLedger.recordIntent), which also finds what conflicts.
+   * @param made private keys of some of the items, on record with them or not at all
    */
-  append(batchId: string, items: readonly RequestItem[], failures: readonly FailedItem[]): Promise<void>;
+  append(batchId: string, items: readonly RequestItem[], failures: readonly FailedItem[], made?: MadeKeys): Promise<void>;
   /**
    * Closes the batch, gives its chunks their turns (`firstTurn`), and puts one `issue-chunk` job a chunk (of renewals,
    * `renew-chunk`) into the outbox. A batch with no good item is done at once.
+   * @param more events beside the batch's own
    */
-  accept(batchId: string, bodySha256: Uint8Array, event: AuditEvent): Promise<BatchProgress>;
+  accept(batchId: string, bodySha256: Uint8Array, event: AuditEvent, more?: readonly AuditEvent[]): Promise<BatchProgress>;
   /** Forgets a batch that was not accepted. */
   discard(batchId: string): Promise<void>;
   /**

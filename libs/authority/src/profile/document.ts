@@ -19,6 +19,7 @@ const document = z.strictObject({
   urls: z.strictObject({ ocsp: url.optional(), caIssuers: url.optional(), crl: crlUrl.optional() }),
   crlShards: z.number().int().min(2).max(MAX_CRL_SHARDS).optional(),
   noRevAvail: z.literal(true).optional(),
+  serverKeys: z.literal('allowed').optional(),
 });
 
 /** The profile as canonical JSON: equal profiles give equal text, and its SHA-256 names the version. */

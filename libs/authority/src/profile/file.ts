@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { readYaml } from '../yaml/read.ts';
 import { parseAuthorityProfile } from './authority-file.ts';
 import { fields } from './fields.ts';
-import { atIssuerEnd, flag, informationAccess, notAfterNone, notAList, wholeNumber } from './forms.ts';
+import { atIssuerEnd, flag, informationAccess, notAfterNone, notAList, oneOf, wholeNumber } from './forms.ts';
 import { deepFreeze } from './freeze.ts';
 import type { Profile } from './profile.ts';
 import { MAX_CRL_SHARDS, type ProfileFault, profileFaults } from './rules.ts';
@@ -25,6 +25,7 @@ const file = z.strictObject({
   crlDistributionPoint: flag.default(true),
   crlShards: wholeNumber('a number of shards', 1, MAX_CRL_SHARDS).default(1),
   noRevAvail: flag.default(false),
+  serverKeys: oneOf(['allowed', 'refused']).default('refused'),
 }, notAList);
 
 /**
@@ -33,7 +34,7 @@ const file = z.strictObject({
  */
 export function parseProfile(yamlText: string, fileName: string, { statusUrl }: ProfileSurroundings): Profile {
   const { value, refuseIf } = readYaml(yamlText, fileName, file, 'profile.invalid');
-  const { authorityInformationAccess: access, crlDistributionPoint, crlShards, noRevAvail, validity, ...rest } = value;
+  const { authorityInformationAccess: access, crlDistributionPoint, crlShards, noRevAvail, serverKeys, validity, ...rest } = value;
   const profile = {
     format: 1,
     ...rest,
@@ -41,6 +42,7 @@ export function parseProfile(yamlText: string, fileName: string, { statusUrl }: 
     urls: statusUrls(baseUrl(statusUrl), access, crlDistributionPoint ? crlShards : 0),
     ...(crlShards > 1 ? { crlShards } : {}),
     ...(noRevAvail ? { noRevAvail } : {}),
+    ...(serverKeys === 'allowed' ? { serverKeys } : {}),
   } as Profile;
   refuseIf([...profileFaults(profile), ...fileFaults(profile, fileName)]);
   return deepFreeze(profile);

@@ -94,6 +94,8 @@ export interface Profile {
   readonly extensions?: readonly FixedExtension[];
   /** What the issuer may sign with; absent: whatever its key is for. */
   readonly signatureAlgorithms?: readonly (typeof profileSignatureAlgorithms)[number][];
+  /** Its keys may be made here, where an ECU cannot make its own. Absent: refused. */
+  readonly serverKeys?: 'allowed';
   /** Octets of DER that a whole certificate may have. */
   readonly sizeBudget?: number;
 }

@@ -119,6 +119,9 @@ function signerFaults(profile: Profile): ProfileFault[] {
   if (profile.validity.seconds === undefined || profile.validity.seconds > UNREVOCABLE_MAX_SECONDS) {
     faults.push({ path: ['validity'], what: 'an ocsp-signer cannot be revoked and so must be short-lived: at most 31 days' });
   }
+  if (profile.serverKeys !== undefined) {
+    faults.push({ path: ['serverKeys'], what: 'an ocsp-signer makes its key in its own token: remove it' });
+  }
   if (profile.requestedBy.join() !== 'system') {
     faults.push({ path: ['requestedBy'], what: 'only the product itself asks for an ocsp-signer: write [system]' });
   }

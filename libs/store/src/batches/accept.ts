@@ -1,7 +1,7 @@
 import type { AuditEvent } from '@fleetroot/audit';
 import { firstTurn, GREATEST_PRIORITY, type SigningPurpose } from '@fleetroot/authority';
 import { PkiError } from '@fleetroot/core';
-import { appendEvent } from '../audit-log.ts';
+import { appendEvents } from '../audit-log.ts';
 import type { Queryable } from '../database.ts';
 import { announceOutbox } from '../outbox.ts';
 
@@ -16,7 +16,7 @@ interface ClosedBatch {
 }
 
 /** Closes the batch and puts its chunks into the outbox. @throws PkiError `batch.not-found`, `batch.empty` */
-export async function acceptBatch(tx: Queryable, batchId: string, bodySha256: Uint8Array, event: AuditEvent): Promise<void> {
+export async function acceptBatch(tx: Queryable, batchId: string, bodySha256: Uint8Array, events: readonly AuditEvent[]): Promise<void> {
   const batch = await closeBatch(tx, batchId, bodySha256);
   await giveTurns(tx, batchId, batch);
   const jobs = await tx.query(
@@ -25,7 +25,7 @@ export async function acceptBatch(tx: Queryable, batchId: string, bodySha256: Ui
      FROM chunk WHERE batch_id = $1 AND state = 'pending' ORDER BY first RETURNING id`,
     [batchId, jobOf(batch.purpose), batch.priority, GREATEST_PRIORITY]);
   if (jobs.length > 0) await announceOutbox(tx);
-  await appendEvent(tx, event);
+  await appendEvents(tx, events);
 }
 
 /** Ends the receiving. @throws PkiError `batch.not-found`, `batch.empty` */

@@ -1,12 +1,13 @@
 import type { AuditEvent } from '@fleetroot/audit';
 import type {
-  BatchFilter, BatchLedger, BatchPlace, BatchProgress, BatchSummary, Begun, Cancelled, FailedItem, ItemResult, NewBatch, RequestItem, Silence,
+  BatchFilter, BatchLedger, BatchPlace, BatchProgress, BatchSummary, Begun, Cancelled, FailedItem, ItemResult, MadeKeys, NewBatch, RequestItem, Silence,
 } from '@fleetroot/authority';
 import { crashPoint, type LedgerKey, PkiError } from '@fleetroot/core';
 import { appendEvent } from '../audit-log.ts';
 import type { ChunkWatch } from '../chunk-watch.ts';
 import type { Database } from '../database.ts';
 import { conflictOnRecord } from '../fleet/register-ecus.ts';
+import { insertMadeKeys } from '../made-keys/insert.ts';
 import { addToOutbox } from '../outbox.ts';
 import { acceptBatch, closeBatch, jobOf } from './accept.ts';
 import { appendChunk } from './append.ts';
@@ -39,14 +40,17 @@ export class PostgresBatchLedger implements BatchLedger {
     return known.length > 0;
   }
 
-  async append(batchId: string, items: readonly RequestItem[], failures: readonly FailedItem[]): Promise<void> {
-    await this.#database.transaction((tx) => appendChunk(tx, this.#key, batchId, items, failures));
+  async append(batchId: string, items: readonly RequestItem[], failures: readonly FailedItem[], made?: MadeKeys): Promise<void> {
+    await this.#database.transaction(async (tx) => {
+      await appendChunk(tx, this.#key, batchId, items, failures);
+      if (made !== undefined) await insertMadeKeys(tx, batchId, made);
+    });
     crashPoint('batch.appended');
   }
 
-  accept(batchId: string, bodySha256: Uint8Array, event: AuditEvent): Promise<BatchProgress> {
+  accept(batchId: string, bodySha256: Uint8Array, event: AuditEvent, more: readonly AuditEvent[] = []): Promise<BatchProgress> {
     return this.#database.transaction(async (tx) => {
-      await acceptBatch(tx, batchId, bodySha256, event);
+      await acceptBatch(tx, batchId, bodySha256, [event, ...more]);
       return readBatch(tx, batchId);
     });
   }

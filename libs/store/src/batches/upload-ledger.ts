@@ -66,7 +66,7 @@ export class PostgresUploadLedger implements UploadLedger {
       const same = upload.received === at.received && equalBytes(upload.digest, at.digest);
       const created = upload.state === 'receiving';
       if (!same) throw created ? incomplete(upload) : new PkiError('idempotency.conflict', 'the upload was accepted with other items');
-      if (created) await acceptBatch(tx, id, at.digest, event);
+      if (created) await acceptBatch(tx, id, at.digest, [event]);
       return { batch: await readBatch(tx, id), created };
     });
   }
