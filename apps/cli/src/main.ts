@@ -5,6 +5,7 @@ import { caCommand } from './ca/command.ts';
 import { addCeremonyCommands } from './ceremony/commands.ts';
 import { version } from './checkout.ts';
 import { exitStatus } from './exit-status.ts';
+import { lineCommand } from './line/command.ts';
 import { tokenCommand } from './token/command.ts';
 import { init } from './up/init.ts';
 import { initCommand, upCommand } from './up/options.ts';
@@ -23,6 +24,7 @@ const program = new Command('fleetroot')
     process.exit(await init(options));
   }))
   .addCommand(caCommand())
+  .addCommand(lineCommand())
   .addCommand(tokenCommand())
   .addCommand(auditCommand());
 addCeremonyCommands(program);

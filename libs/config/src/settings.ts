@@ -53,5 +53,7 @@ export const settings = {
   keyBlocklist: { variable: 'FLEETROOT_KEY_BLOCKLIST', type: 'file', optional: true, meaning: 'file of compromised public keys, which get no certificate: SHA-256 of the SubjectPublicKeyInfo in hex, a line a key, `#` begins a comment; read when api and issuer start' },
   renewalWindowDays: { variable: 'FLEETROOT_RENEWAL_WINDOW_DAYS', type: 'number', default: '30', meaning: 'days before expiry from which an ECU is told to renew' },
   scheduleSeconds: { variable: 'FLEETROOT_SCHEDULE_SECONDS', type: 'number', default: '10', meaning: 'how often the worker looks whether something is due, in seconds' },
+  apiUrl: { variable: 'FLEETROOT_API_URL', type: 'string', optional: true, meaning: 'where the commands of a line (`fleetroot line`) find the REST API' },
+  apiToken: { variable: 'FLEETROOT_API_TOKEN', type: 'secret', optional: true, meaning: 'bearer token that they call it with' },
   logLevel: { variable: 'FLEETROOT_LOG_LEVEL', type: 'string', default: 'info', values: ['debug', 'info', 'warn', 'error', 'silent'], meaning: 'least level that is logged' },
 } as const satisfies Record<string, Setting>;
