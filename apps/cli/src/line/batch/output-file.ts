@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import type { BatchResult } from '../rest.ts';
 import { wrongUse } from './line-error.ts';
 
@@ -48,7 +48,7 @@ export class OutputFile {
     this.#file = openSync(path, 'a+');
     try {
       const end = this.#readBack();
-      ftruncateSync(this.#file, end);
+      if (end < fstatSync(this.#file).size) ftruncateSync(this.#file, end);
     } catch (error) {
       closeSync(this.#file);
       throw error;

@@ -37,7 +37,7 @@ export function peopleReport(): Report {
   };
 }
 
-export function jsonReport(write: (line: string) => void = (line) => lineConsole().say(line)): Report {
+export function jsonReport(write: (line: string) => void = lineConsole().say): Report {
   const emit = (event: Readonly<Record<string, unknown>>): void => write(JSON.stringify(event));
   let current: { readonly phase: Phase; readonly pace: Pace; said: number } | undefined;
   return {

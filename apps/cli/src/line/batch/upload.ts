@@ -27,6 +27,9 @@ export interface UploadParts {
 /** A part goes out in slices of this many octets, so that the count moves on a slow connection too. */
 const SLICE = 64 * 1024;
 
+/** An earlier connection of ours got further than we know. */
+const MOVED_ON: ReadonlySet<string> = new Set(['upload.offset', 'upload.accepted']);
+
 /**
  * Opens the upload, or finds the one that this key has opened.
  * @throws LineError
@@ -84,7 +87,7 @@ async function sendPart({ id, received }: Upload, part: Part, parts: UploadParts
     patience.moved();
     return upload;
   } catch (error) {
-    if (!(error instanceof ApiRefusal) || error.code !== 'upload.offset') await patience.wait(lineNamed(error, received, file));
+    if (!(error instanceof ApiRefusal) || !MOVED_ON.has(error.code ?? '')) await patience.wait(lineNamed(error, received, file));
     return current(id, parts);
   }
 }
