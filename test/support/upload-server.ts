@@ -197,8 +197,17 @@ export class UploadServer {
 }
 
 class Refusal extends Error {
-  constructor(readonly status: number, readonly code: string, readonly data: Record<string, unknown> = {}, readonly retryAfter?: string) {
+  readonly status: number;
+  readonly code: string;
+  readonly data: Record<string, unknown>;
+  readonly retryAfter: string | undefined;
+
+  constructor(status: number, code: string, data: Record<string, unknown> = {}, retryAfter?: string) {
     super(code);
+    this.status = status;
+    this.code = code;
+    this.data = data;
+    this.retryAfter = retryAfter;
   }
 }
 

@@ -14,11 +14,11 @@ export interface BatchBody {
   readonly pending: number;
   readonly createdAt: string;
   readonly completedAt: string | null;
-  readonly cancelledAt?: string | null;
-  readonly resendOf?: string | null;
-  readonly failures?: Readonly<Record<string, number>>;
-  readonly ratePerSecond?: number | null;
-  readonly secondsLeft?: number | null;
+  readonly cancelledAt: string | null;
+  readonly resendOf: string | null;
+  readonly failures: Readonly<Record<string, number>>;
+  readonly ratePerSecond: number | null;
+  readonly secondsLeft: number | null;
 }
 
 export interface FollowParts {

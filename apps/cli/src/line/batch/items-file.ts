@@ -25,7 +25,7 @@ export interface Part {
 }
 
 /** A part is sent again from its last whole chunk where a connection breaks, and is held in memory. */
-export const PART_LIMITS: PartLimits = { items: 5_000, octets: 8 * 1024 * 1024 };
+const PART_LIMITS: PartLimits = { items: 5_000, octets: 8 * 1024 * 1024 };
 
 /** Longest line that the API takes, in octets. */
 const MAX_LINE = 128 * 1024;

@@ -3,7 +3,7 @@ import { Pace } from '../pace.ts';
 import { type Progress, progress } from '../progress.ts';
 
 /** What is counted while the operator waits. */
-export type Phase = 'sending' | 'issuing';
+type Phase = 'sending' | 'issuing';
 
 const JSON_EVERY_MS = 1_000;
 

@@ -1,5 +1,5 @@
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
-import { ApiRefusal, type BatchResult, type RestClient } from '../rest.ts';
+import { ApiRefusal, type RestClient } from '../rest.ts';
 import { readState, stateFile } from './batch-state.ts';
 import type { BatchBody } from './follow.ts';
 import { ItemsFile } from './items-file.ts';
@@ -62,7 +62,7 @@ async function digestOf(batch: string, client: RestClient, patience: Patience): 
 
 async function failedOrdinals(batch: string, client: RestClient): Promise<number[]> {
   const ordinals: number[] = [];
-  for await (const result of client.results(batch, '?outcome=failed')) ordinals.push((result as BatchResult).ordinal);
+  for await (const result of client.results(batch, '?outcome=failed')) ordinals.push(result.ordinal);
   return ordinals;
 }
 

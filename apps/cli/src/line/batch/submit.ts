@@ -129,7 +129,7 @@ function summary({ file, batch, outcome, output, body, fetched, seconds }: Summa
   }
   const { issued, failed } = outcome;
   report.say(`${count(issued)} of ${count(file.items)} issued, ${count(failed)} failed; ${count(fetched)} results in ${duration(seconds)}, in ${output}`, {
-    event: 'done', batch, items: file.items, issued, failed, failures: Object.fromEntries(outcome.failures), output, cancelledAt: body.cancelledAt ?? null, seconds,
+    event: 'done', batch, items: file.items, issued, failed, failures: Object.fromEntries(outcome.failures), output, cancelledAt: body.cancelledAt, seconds,
   });
   const codes = [...outcome.failures].sort(([, a], [, b]) => b - a);
   for (const [code, items] of codes) {

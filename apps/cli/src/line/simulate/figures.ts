@@ -1,7 +1,7 @@
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 
 /** Latencies in milliseconds. */
-export interface Latency {
+interface Latency {
   readonly p50: number;
   readonly p90: number;
   readonly p99: number;
