@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Product, startProduct } from '../support/product.ts';
 
@@ -19,13 +20,13 @@ afterAll(async () => {
   if (folder) rmSync(folder, { recursive: true, force: true });
 });
 
-test.each(['getting-started.md', 'api.md', 'made-keys.md'])('the commands of docs/%s run', (page) => {
+test.each(['getting-started.md', 'api.md', 'made-keys.md', 'lines.md'])('the commands of docs/%s run', (page) => {
   const text = readFileSync(new URL(`../../docs/${page}`, import.meta.url), 'utf8');
   const blocks = [...text.matchAll(/<!-- run -->\n```sh\n([\s\S]*?)```/g)].map((match) => match[1] ?? '');
   expect(blocks.length).toBeGreaterThan(1);
   const run = spawnSync('bash', ['-euc', blocks.join('\n')], {
     cwd: folder, encoding: 'utf8', timeout: 120_000,
-    env: { ...process.env, API: product.api, STATUS: product.status, DATA: product.dataDir },
+    env: { ...process.env, API: product.api, STATUS: product.status, DATA: product.dataDir, CHECKOUT: fileURLToPath(new URL('../..', import.meta.url)) },
   });
   expect(run.status, `${run.stdout}\n${run.stderr}`).toBe(0);
 });

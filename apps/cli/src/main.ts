@@ -7,6 +7,7 @@ import { addCeremonyCommands } from './ceremony/commands.ts';
 import { version } from './checkout.ts';
 import { exitStatus } from './exit-status.ts';
 import { fsckCommand } from './fsck/command.ts';
+import { lineCommand } from './line/command.ts';
 import { tokenCommand } from './token/command.ts';
 import { init } from './up/init.ts';
 import { initCommand, upCommand } from './up/options.ts';
@@ -25,6 +26,7 @@ const program = new Command('fleetroot')
     process.exit(await init(options));
   }))
   .addCommand(caCommand())
+  .addCommand(lineCommand())
   .addCommand(tokenCommand())
   .addCommand(auditCommand())
   .addCommand(archiveCommand())

@@ -22,24 +22,26 @@ export function lockHolder(path: string): number | undefined {
   return held !== undefined && Number.isSafeInteger(pid) && identity(pid) === held ? pid : undefined;
 }
 
+const running = (holder: number): string =>
+  `Fleetroot is running on this data folder already (process ${holder}); stop it, or choose another with --data-dir`;
+
 /**
- * Takes the lock of a data folder for this process; a lock whose process is dead is taken over. Returns what gives it
- * back. A crash needs no clean-up: the next taker sees that the holder is dead.
+ * Takes a lock, that of a data folder or of a file, for this process; a lock whose process is dead is taken over. Returns
+ * what gives it back. A crash needs no clean-up: the next taker sees that the holder is dead.
+ * @param held what is said of a live holder
  * @throws PkiError `setup.failed` where a live process holds it
  */
-export function takeLock(path: string): () => void {
+export function takeLock(path: string, held: (holder: number) => string = running): () => void {
   const own = identity(process.pid) ?? `${process.pid} 0`;
   const fresh = `${path}.${process.pid}`;
   writeFileSync(fresh, own, { mode: 0o600 });
   try {
     while (!linked(fresh, path)) {
-      const held = read(path);
-      if (held === undefined) continue;
+      const there = read(path);
+      if (there === undefined) continue;
       const holder = lockHolder(path);
-      if (holder !== undefined) {
-        throw new PkiError('setup.failed', `Fleetroot is running on this data folder already (process ${holder}); stop it, or choose another with --data-dir`);
-      }
-      takeAway(path, held);
+      if (holder !== undefined) throw new PkiError('setup.failed', held(holder));
+      takeAway(path, there);
     }
   } finally {
     unlinkSync(fresh);

@@ -30,4 +30,9 @@ export class Truststore {
     if (issuer === undefined || !certificate.verify(issuer.key)) throw new Error('a certificate was not signed by a CA of the truststore');
     return issuer.certificate;
   }
+
+  /** @throws Error where a CA of it is neither a root nor signed by another of it */
+  checkChains(): void {
+    for (const { certificate } of this.#anchors) this.issuerOf(certificate);
+  }
 }

@@ -1,5 +1,5 @@
 import { type EcuSerial, ecuSerial, type PartNumber, partNumber, type RandomBytes, type Vin, vin, vinCheckDigit } from '@fleetroot/core';
-import { parts } from './parts.ts';
+import { type Part, parts } from './parts.ts';
 
 export interface PlannedEcu {
   readonly serial: EcuSerial;
@@ -30,25 +30,30 @@ function randomText(random: RandomBytes, alphabet: string, length: number): stri
   return text;
 }
 
+/** What sets the vehicles of one run apart from those of all others. */
+export const newRun = (random: RandomBytes): string => randomText(random, VIN_ALPHABET, 5);
+
 /**
- * `ecus` ECUs in vehicles of as many as there are parts; the last vehicle takes the rest. Numbers are random, so that
- * a line that runs again on the same ledger builds other vehicles.
+ * One vehicle with these parts. Its ECUs' serials are random, so that a line that runs again on the same ledger builds others.
+ * @param sequence of the vehicle within its run, from 1
  */
+export function planVehicle(run: string, sequence: number, fitted: readonly Part[], random: RandomBytes): PlannedVehicle {
+  const draft = `${MAKER}${run}0${MODEL_YEAR}F${String(sequence).padStart(6, '0')}`;
+  const number = vin(`${draft.slice(0, 8)}${vinCheckDigit(draft)}${draft.slice(9)}`);
+  return {
+    vin: number,
+    ecus: fitted.map((each) => ({
+      serial: ecuSerial(`${each.name}-${randomText(random, VIN_ALPHABET, 12)}`), partNumber: partNumber(each.partNumber), vin: number,
+    })),
+  };
+}
+
+/** `ecus` ECUs in vehicles of as many as there are parts; the last vehicle takes the rest. */
 export function planVehicles(ecus: number, random: RandomBytes): PlannedVehicle[] {
   const vehicles: PlannedVehicle[] = [];
-  const run = randomText(random, VIN_ALPHABET, 5);
+  const run = newRun(random);
   for (let planned = 0; planned < ecus; planned += parts.length) {
-    const sequence = String(vehicles.length + 1).padStart(6, '0');
-    const draft = `${MAKER}${run}0${MODEL_YEAR}F${sequence}`;
-    const number = vin(`${draft.slice(0, 8)}${vinCheckDigit(draft)}${draft.slice(9)}`);
-    vehicles.push({
-      vin: number,
-      ecus: parts.slice(0, ecus - planned).map((each) => ({
-        serial: ecuSerial(`${each.name}-${randomText(random, VIN_ALPHABET, 12)}`),
-        partNumber: partNumber(each.partNumber),
-        vin: number,
-      })),
-    });
+    vehicles.push(planVehicle(run, vehicles.length + 1, parts.slice(0, ecus - planned), random));
   }
   return vehicles;
 }

@@ -13,7 +13,7 @@ export function writeEndpoints(dir: DataDir, endpoints: Endpoints): void {
   writeFileSync(join(dir.path, 'endpoints.json'), `${JSON.stringify(endpoints, null, 2)}\n`);
 }
 
-/** undefined: none were ever written there. */
+/** Those of the folder's last `fleetroot up`; undefined where there was none. */
 export function readEndpoints(dir: DataDir): Endpoints | undefined {
   try {
     return JSON.parse(readFileSync(join(dir.path, 'endpoints.json'), 'utf8')) as Endpoints;

@@ -1,0 +1,50 @@
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+
+/** A way to a server that can be cut in the middle, and closed for a while. */
+export class TcpProxy {
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  #open = true;
+
+  constructor(to: string) {
+    const { hostname, port } = new URL(to);
+    this.#server = createServer((near) => {
+      if (!this.#open) return void near.resetAndDestroy();
+      const far = connect(Number(port), hostname);
+      for (const [from, into] of [[near, far], [far, near]] as const) {
+        this.#sockets.add(from);
+        from.on('error', () => undefined).on('close', () => {
+          this.#sockets.delete(from);
+          into.destroy();
+        });
+        from.pipe(into);
+      }
+    });
+  }
+
+  listen(): Promise<string> {
+    return new Promise((resolve) => {
+      this.#server.listen(0, '127.0.0.1', () => resolve(`http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`));
+    });
+  }
+
+  get connections(): number {
+    return this.#sockets.size / 2;
+  }
+
+  /** Ends every connection at once, without a goodbye. */
+  cut(): void {
+    for (const socket of this.#sockets) socket.resetAndDestroy();
+  }
+
+  /** Lets nothing through, or again. */
+  pass(open: boolean): void {
+    this.#open = open;
+    if (!open) this.cut();
+  }
+
+  close(): void {
+    this.cut();
+    this.#server.close();
+  }
+}
