@@ -4,6 +4,7 @@ import { createHash, createPublicKey, verify } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import pkcs11 from 'pkcs11js';
+import { processorSeconds } from './processor-time.ts';
 import { rawVerification } from './requests.ts';
 
 interface FloorTask {
@@ -14,13 +15,29 @@ interface FloorTask {
   readonly rounds: number;
 }
 
-/** Verified and signed requests a second of all processes together. */
-export async function measureFloor(processes: number, task: FloorTask, softhsmConf: string): Promise<number> {
+export interface Floor {
+  /** Verified and signed requests a second of all processes together, by the clock. */
+  readonly perSecond: number;
+  /** Microseconds of processor time for one: where other work runs beside it, the clock's rate falls and this hardly moves. */
+  readonly cpuMicros: number;
+}
+
+interface WorkerFigures {
+  readonly count: number;
+  readonly cpuMicros: number;
+}
+
+export const meanFloor = (floors: readonly Floor[]): Floor => ({
+  perSecond: floors.reduce((sum, { perSecond }) => sum + perSecond, 0) / floors.length,
+  cpuMicros: floors.reduce((sum, { cpuMicros }) => sum + cpuMicros, 0) / floors.length,
+});
+
+export async function measureFloor(processes: number, task: FloorTask, softhsmConf: string): Promise<Floor> {
   const workers = Array.from({ length: processes }, () =>
     fork(fileURLToPath(import.meta.url), ['floor-worker'], { env: { PATH: process.env['PATH'], SOFTHSM2_CONF: softhsmConf }, serialization: 'advanced' }));
-  const answer = (worker: (typeof workers)[number]): Promise<number> =>
+  const answer = (worker: (typeof workers)[number]): Promise<WorkerFigures> =>
     new Promise((resolve, reject) => {
-      worker.once('message', (message) => resolve(message as number));
+      worker.once('message', (message) => resolve(message as WorkerFigures));
       worker.once('exit', (code) => reject(new Error(`a floor process ended with ${code}`)));
     });
   const ready = workers.map(answer);
@@ -29,10 +46,11 @@ export async function measureFloor(processes: number, task: FloorTask, softhsmCo
   const began = performance.now();
   const done = workers.map(answer);
   for (const worker of workers) worker.send('go');
-  const counts = await Promise.all(done);
+  const figures = await Promise.all(done);
   const seconds = (performance.now() - began) / 1000;
   for (const worker of workers) worker.kill();
-  return counts.reduce((sum, count) => sum + count, 0) / seconds;
+  const count = figures.reduce((sum, one) => sum + one.count, 0);
+  return { perSecond: count / seconds, cpuMicros: figures.reduce((sum, one) => sum + one.cpuMicros, 0) / count };
 }
 
 function runWorker(): void {
@@ -42,6 +60,7 @@ function runWorker(): void {
     const { lib, session, key } = openKey(task);
     process.once('message', () => {
       let count = 0;
+      const before = process.cpuUsage();
       const signature = Buffer.alloc(64);
       for (let round = 0; round < task.rounds; round++) {
         for (const { info, spki, signature: proof } of requests) {
@@ -52,9 +71,9 @@ function runWorker(): void {
           count++;
         }
       }
-      process.send?.(count);
+      process.send?.({ count, cpuMicros: processorSeconds(before) * 1e6 });
     });
-    process.send?.(0);
+    process.send?.({ count: 0, cpuMicros: 0 });
   });
 }
 
