@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import type { Product } from '../support/product.ts';
 import { checkResults, readResults, sendBatch } from './client.ts';
-import { byComponent, type CpuUse, cpuUse, installationSeconds, microsPerCertificate, takeSnapshot } from './cpu-accounting.ts';
+import { byComponent, type CpuUse, cpuUse, installationSeconds, microsPerCertificate, othersShare, takeSnapshot } from './cpu-accounting.ts';
 import { type Floor, meanFloor } from './floor.ts';
 import { floorOf, installationOf, settle, start } from './installation.ts';
 import { type MemoryFigures, MemoryWatch } from './memory.ts';
@@ -39,6 +39,7 @@ export async function benchBatch(scratch: Scratch, items: number, issuers: numbe
   print('batch', [
     beside(`certificates, ${issuers} issuers${redis ? ', queue on Redis' : ''}`, figures.perSecond, '1/s', floor.perSecond, RATIO_GOAL),
     byProcessorTime('the same by processor time', figures.cpu, items, floor),
+    { name: 'other work on the machine, part of all processors', value: othersShare(figures.cpu), unit: '' },
     { name: 'batch received after', value: figures.receivedAfter, unit: 's' },
     { name: 'last certificate after', value: figures.seconds, unit: 's' },
     ...cpuRows(figures.cpu, items, floor),
@@ -83,7 +84,7 @@ export async function measureBatch(product: Product, requests: RequestFile, mome
  * What all processors could do in a second if they did nothing else and never waited, beside the same of the floor. Where
  * other work runs on the machine this ratio is the one to look at; where none does it is the higher one, by what was idle.
  */
-export function byProcessorTime(name: string, cpu: CpuUse, items: number, { cpuMicros }: Floor): Result {
+function byProcessorTime(name: string, cpu: CpuUse, items: number, { cpuMicros }: Floor): Result {
   return beside(name, (availableParallelism() * items) / installationSeconds(cpu), '1/s', (availableParallelism() * 1e6) / cpuMicros);
 }
 

@@ -57,6 +57,11 @@ export const byComponent = ([a]: readonly [string, unknown], [b]: readonly [stri
 /** Seconds that all parts together computed. */
 export const installationSeconds = ({ components }: CpuUse): number => sum(components.values());
 
+/** What others took of all processors, 0 to 1: a figure that was made beside much of it says little. */
+export function othersShare(use: CpuUse): number {
+  return use.others / (installationSeconds(use) + use.others + use.idle);
+}
+
 /** The same with all issuers as one part, and their HSM processes as another. */
 export function issuersTogether(use: CpuUse): CpuUse {
   const components = new Map<string, number>();

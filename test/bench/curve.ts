@@ -4,7 +4,7 @@ import { cpuRows, measureBatch, warmUpRequests } from './batch.ts';
 import { showing } from './bar.ts';
 import { checkResults, readResults, sendBatch } from './client.ts';
 import { componentsOf, type Installation } from './components.ts';
-import { type CpuUse, cpuUse, issuersTogether, takeSnapshot } from './cpu-accounting.ts';
+import { type CpuUse, cpuUse, issuersTogether, othersShare, takeSnapshot } from './cpu-accounting.ts';
 import { type CurveFigures, curveFigures, type CurvePoint } from './curve-arithmetic.ts';
 import type { Floor } from './floor.ts';
 import { floorOf, installationOf, settle, start } from './installation.ts';
@@ -54,6 +54,7 @@ function rows({ issuers, figures, cpu, floor }: Measured, one: Measured, items: 
     { name: `${of}: the other parts discounted`, value: figures.discounted, unit: '1/s' },
     { name: `${of}: if their main threads never waited`, value: figures.bound, unit: '1/s' },
     ...scaling,
+    { name: `${of}: other work on the machine, part of all processors`, value: othersShare(cpu), unit: '' },
     { name: `${of}: main thread of an issuer`, value: figures.mainThreadMicros, unit: 'us/certificate' },
     ...cpuRows(cpu, items, floor).map((row) => ({ ...row, name: `${of}: ${row.name}` })),
   ];

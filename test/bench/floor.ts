@@ -81,9 +81,7 @@ function runWorker(): void {
 function openKey(task: FloorTask): { lib: pkcs11.PKCS11; session: pkcs11.Handle; key: pkcs11.Handle } {
   const lib = new pkcs11.PKCS11();
   lib.load(task.module);
-  lib.C_Initialize();
-  const slot = lib.C_GetSlotList(true).find((id) => lib.C_GetTokenInfo(id).label.trim() === task.tokenLabel);
-  if (slot === undefined) throw new Error(`no token ${task.tokenLabel}`);
+  const slot = slotOf(lib, task.tokenLabel);
   const session = lib.C_OpenSession(slot, pkcs11.CKF_SERIAL_SESSION | pkcs11.CKF_RW_SESSION);
   lib.C_Login(session, pkcs11.CKU_USER, readFileSync(task.pinFile, 'utf8').trim());
   const { privateKey } = lib.C_GenerateKeyPair(
@@ -93,6 +91,20 @@ function openKey(task: FloorTask): { lib: pkcs11.PKCS11; session: pkcs11.Handle;
     [{ type: pkcs11.CKA_TOKEN, value: false }, { type: pkcs11.CKA_SIGN, value: true }],
   );
   return { lib, session, key: privateKey };
+}
+
+const ATTEMPTS = 20;
+
+/** SoftHSM leaves out a token whose file another process writes just then: it is looked for again. */
+function slotOf(lib: pkcs11.PKCS11, label: string): pkcs11.Handle {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    lib.C_Initialize();
+    const slot = lib.C_GetSlotList(true).find((id) => lib.C_GetTokenInfo(id).label.trim() === label);
+    if (slot !== undefined) return slot;
+    lib.C_Finalize();
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+  }
+  throw new Error(`no token ${label}`);
 }
 
 if (process.argv[2] === 'floor-worker') runWorker();

@@ -49,7 +49,7 @@ async function redisUrlFile(scratch: Scratch): Promise<string> {
 /** The URL of the ledger's owner. */
 export const databaseUrl = ({ dataDir }: Product): string => readFileSync(join(dataDir, 'secrets', 'database-url'), 'utf8').trim();
 
-export async function query<Row extends object>(product: Product, text: string, values: readonly unknown[] = []): Promise<Row[]> {
+async function query<Row extends object>(product: Product, text: string, values: readonly unknown[] = []): Promise<Row[]> {
   const client = new Client({ connectionString: databaseUrl(product) });
   await client.connect();
   try {

@@ -15,6 +15,8 @@ export async function prefill(databaseUrl: string, rows: number, onProgress?: (d
          FROM generate_series($1::bigint, $2::bigint - 1) i`, [from, to]);
       onProgress?.(to);
     }
+    await client.query('VACUUM (ANALYZE) certificate');
+    await client.query('CHECKPOINT').catch(() => undefined);
   } finally {
     await client.end();
   }

@@ -1,8 +1,8 @@
 import { cpuRows, measureBatch, type BatchFigures, warmUpRequests } from './batch.ts';
-import { installationSeconds, issuersTogether } from './cpu-accounting.ts';
+import { installationSeconds, issuersTogether, othersShare } from './cpu-accounting.ts';
 import { showing } from './bar.ts';
 import { type Floor, meanFloor } from './floor.ts';
-import { databaseUrl, floorOf, query, start } from './installation.ts';
+import { databaseUrl, floorOf, start } from './installation.ts';
 import { prefill } from './prefill.ts';
 import { beside, print, type Result } from './report.ts';
 import { makeRequests, type RequestFile } from './request-file.ts';
@@ -63,10 +63,6 @@ async function fill(scratch: Scratch, { dataDir }: Ledger, rows: number, begin: 
     before = done;
   }));
   const seconds = (performance.now() - began) / 1000;
-  // A ledger has grown to this over years: what autovacuum would do about so many new rows at once has long been done.
-  console.log('VACUUM (ANALYZE), as of a ledger that has had time ...');
-  await query(product, 'VACUUM (ANALYZE)');
-  await query(product, 'CHECKPOINT').catch(() => undefined);
   await stop();
   return seconds;
 }
@@ -101,6 +97,7 @@ function results(empty: readonly Round[], filled: readonly Round[], rows: number
     { name: 'start, empty ledger', value: start(empty), unit: 's' },
     { name: `start, ledger of ${rows}`, value: start(filled), unit: 's' },
     { name: `${rows} certificates put into the ledger`, value: seconds, unit: 's' },
+    { name: 'other work on the machine, part of all processors, most in a turn', value: Math.max(...[...empty, ...filled].map(({ figures }) => othersShare(figures.cpu))), unit: '' },
     ...([['empty', empty], [`of ${rows}`, filled]] as const).flatMap(([name, rounds]) => rounds.flatMap(({ figures, floor }, i) =>
       cpuRows(issuersTogether(figures.cpu), Math.round(figures.perSecond * figures.seconds), floor).map((row) => ({ ...row, name: `${name}, turn ${i + 1}: ${row.name}` })))),
   ];

@@ -1,5 +1,6 @@
 import type { Product } from '../support/product.ts';
 import { measureBatch, warmUpRequests } from './batch.ts';
+import { othersShare } from './cpu-accounting.ts';
 import { showing } from './bar.ts';
 import { start } from './installation.ts';
 import { percentile, print, type Result } from './report.ts';
@@ -40,16 +41,17 @@ export async function benchSingleDuringBatch(scratch: Scratch, perSecond: number
       ended = true;
     },
   });
-  batch.catch(began.reject);
+  batch.catch((error: unknown) => began.reject(error));
   await began.promise;
   const latencies = await stations.ask(product, perSecond, () => ended);
-  const { perSecond: rate, seconds, receivedAfter } = await batch;
+  const { perSecond: rate, seconds, receivedAfter, cpu } = await batch;
   await stop();
   print('single during a batch', [
     ...rows(latencies, perSecond, seconds, P99_GOAL_MS),
     { name: `the batch of ${items} beside them`, value: rate, unit: '1/s' },
     { name: 'batch received after', value: receivedAfter, unit: 's' },
     { name: 'last certificate after', value: seconds, unit: 's' },
+    { name: 'other work on the machine, part of all processors', value: othersShare(cpu), unit: '' },
   ], { perSecond, items, issuers });
 }
 
