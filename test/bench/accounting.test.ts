@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { componentsOf } from './components.ts';
-import { type CpuSnapshot, cpuUse, issuersTogether, microsPerCertificate, othersShare, sumTicks } from './cpu-accounting.ts';
+import { type CpuSnapshot, cpuUse, issuersTogether, microsPerCertificate, othersShare, sumTicks, sumUses } from './cpu-accounting.ts';
 import { memoryFigures } from './memory.ts';
 import { parseMachineStat, parseSchedstat, parseStat, type ProcessEntry } from './processes.ts';
 
@@ -73,6 +73,12 @@ describe('processor time', () => {
     const rows = microsPerCertificate(use, 10_000);
     expect(rows.map(({ value }) => value)).toEqual([100, 700, 300, 100, 300, 500]);
     expect(rows.slice(0, 4).map(({ name }) => name)).toEqual(['api', 'issuer-1', 'issuer-2', 'client']);
+  });
+
+  it('several measurements in all', () => {
+    const all = sumUses([use, { seconds: 2, components: new Map([['api', 0.5], ['worker', 1]]), others: 1, idle: 1.5 }]);
+    expect(Object.fromEntries(all.components)).toEqual({ api: 1.5, 'issuer-1': 7, 'issuer-2': 3, client: 1, worker: 1 });
+    expect(all).toMatchObject({ seconds: 12, others: 4, idle: 6.5 });
   });
 
   it('issuers as one part', () => {

@@ -41,6 +41,12 @@ export function cpuUse(before: CpuSnapshot, after: CpuSnapshot, processors: numb
   return { seconds, components, others, idle: Math.max(0, processors * seconds - ours - others) };
 }
 
+/** Seconds that an installation has computed since it began, of processes that run. */
+export function secondsSoFar(installation: Installation): number {
+  const { ticks } = takeSnapshot(installation);
+  return sum([...ticks].filter(([component]) => component !== CLIENT).map(([, count]) => count)) / TICKS_A_SECOND;
+}
+
 export function takeSnapshot(installation: Installation): CpuSnapshot {
   const processes = readProcesses();
   return { at: performance.now(), machine: machineTicks(), ticks: sumTicks(processes, componentsOf(processes, installation)) };
@@ -70,6 +76,14 @@ export function issuersTogether(use: CpuUse): CpuUse {
     components.set(name, (components.get(name) ?? 0) + seconds);
   }
   return { ...use, components };
+}
+
+/** What several measurements used in all. */
+export function sumUses(uses: readonly CpuUse[]): CpuUse {
+  const components = new Map<string, number>();
+  for (const use of uses) for (const [name, seconds] of use.components) components.set(name, (components.get(name) ?? 0) + seconds);
+  const total = (of: (use: CpuUse) => number): number => sum(uses.map(of));
+  return { seconds: total((use) => use.seconds), components, others: total((use) => use.others), idle: total((use) => use.idle) };
 }
 
 /** Rows of a report, in microseconds of processor time for one of `count` certificates. They add up to all there was. */

@@ -1,8 +1,8 @@
 import { cpuRows, measureBatch, type BatchFigures, warmUpRequests } from './batch.ts';
-import { installationSeconds, issuersTogether, othersShare } from './cpu-accounting.ts';
+import { type CpuUse, installationSeconds, issuersTogether, othersShare, secondsSoFar, sumUses } from './cpu-accounting.ts';
 import { showing } from './bar.ts';
 import { type Floor, meanFloor } from './floor.ts';
-import { databaseUrl, floorOf, start } from './installation.ts';
+import { databaseUrl, floorOf, installationOf, start } from './installation.ts';
 import { prefill } from './prefill.ts';
 import { beside, print, type Result } from './report.ts';
 import { makeRequests, type RequestFile } from './request-file.ts';
@@ -19,6 +19,7 @@ interface Round {
   readonly figures: BatchFigures;
   readonly floor: Floor;
   readonly startSeconds: number;
+  readonly startCpuSeconds: number;
 }
 
 interface Requests {
@@ -33,10 +34,11 @@ interface Requests {
  */
 export async function benchPrefilled(scratch: Scratch, items: number, issuers: number, rows: number, redis: boolean): Promise<void> {
   const halves: Requests[] = [];
-  for (const half of [1, 2]) {
+  const half = Math.ceil(items / 2);
+  for (const turn of [1, 2]) {
     halves.push({
       warmUp: await warmUpRequests(scratch, issuers),
-      measured: await makeRequests(scratch, Math.ceil(items / 2), `requests made for half ${half}`),
+      measured: await makeRequests(scratch, half, `requests made for turn ${turn}`),
     });
   }
   const empty = { name: 'empty', dataDir: scratch.folder() };
@@ -51,7 +53,7 @@ export async function benchPrefilled(scratch: Scratch, items: number, issuers: n
     console.log(`the ledger ${ledger.name}:`);
     rounds.get(ledger)!.push(await round(scratch, ledger, requests, begin));
   }
-  print('prefill', results(rounds.get(empty)!, rounds.get(filled)!, rows, seconds), { items, issuers, rows });
+  print('prefill', results(sums(rounds.get(empty)!, 2 * half), sums(rounds.get(filled)!, 2 * half), rows, seconds), { items, issuers, rows });
 }
 
 async function fill(scratch: Scratch, { dataDir }: Ledger, rows: number, begin: { issuers: number; redis: boolean }): Promise<number> {
@@ -71,34 +73,52 @@ async function round(
   scratch: Scratch, { dataDir }: Ledger, { warmUp, measured }: Requests, begin: { issuers: number; redis: boolean },
 ): Promise<Round> {
   const { product, startSeconds, stop } = await start(scratch, { ...begin, dataDir });
+  const startCpuSeconds = secondsSoFar(await installationOf(product));
   await measureBatch(product, warmUp);
   const before = await floorOf(product, measured, begin.issuers);
   const figures = await measureBatch(product, measured);
   const after = await floorOf(product, measured, begin.issuers);
   await stop();
-  return { figures, floor: meanFloor([before, after]), startSeconds };
+  return { figures, floor: meanFloor([before, after]), startSeconds, startCpuSeconds };
 }
 
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
-function results(empty: readonly Round[], filled: readonly Round[], rows: number, seconds: number): Result[] {
-  const rate = (rounds: readonly Round[]): number => mean(rounds.map(({ figures }) => figures.perSecond));
-  const ofFloor = (rounds: readonly Round[]): number => mean(rounds.map(({ figures, floor }) => figures.perSecond / floor.perSecond));
-  const rateByCpu = (rounds: readonly Round[]): number =>
-    1 / mean(rounds.map(({ figures }) => installationSeconds(figures.cpu) / (figures.perSecond * figures.seconds)));
-  const start = (rounds: readonly Round[]): number => mean(rounds.map(({ startSeconds }) => startSeconds));
-  const floor = (rounds: readonly Round[]): number => mean(rounds.map((round) => round.floor.perSecond));
+interface Sums {
+  readonly items: number;
+  readonly perSecond: number;
+  readonly ofFloor: number;
+  readonly floor: Floor;
+  readonly cpu: CpuUse;
+  readonly startSeconds: number;
+  readonly startCpuSeconds: number;
+}
+
+function sums(rounds: readonly Round[], items: number): Sums {
+  return {
+    items, perSecond: mean(rounds.map(({ figures }) => figures.perSecond)), floor: meanFloor(rounds.map(({ floor }) => floor)),
+    ofFloor: mean(rounds.map(({ figures, floor }) => figures.perSecond / floor.perSecond)),
+    cpu: issuersTogether(sumUses(rounds.map(({ figures }) => figures.cpu))),
+    startSeconds: mean(rounds.map(({ startSeconds }) => startSeconds)), startCpuSeconds: mean(rounds.map(({ startCpuSeconds }) => startCpuSeconds)),
+  };
+}
+
+function results(empty: Sums, filled: Sums, rows: number, fillSeconds: number): Result[] {
+  const ledgers = [['empty ledger', empty], [`ledger of ${rows}`, filled]] as const;
+  const perCpuSecond = ({ cpu, items }: Sums): number => items / installationSeconds(cpu);
   return [
-    beside(`certificates, ledger of ${rows} beside the empty one`, rate(filled), '1/s', rate(empty), RATIO_GOAL),
-    beside('the same, each as a part of its floor', ofFloor(filled), '', ofFloor(empty)),
-    beside('the same by processor time', rateByCpu(filled), '1/s', rateByCpu(empty)),
-    beside('certificates, empty ledger', rate(empty), '1/s', floor(empty)),
-    beside(`certificates, ledger of ${rows}`, rate(filled), '1/s', floor(filled)),
-    { name: 'start, empty ledger', value: start(empty), unit: 's' },
-    { name: `start, ledger of ${rows}`, value: start(filled), unit: 's' },
-    { name: `${rows} certificates put into the ledger`, value: seconds, unit: 's' },
-    { name: 'other work on the machine, part of all processors, most in a turn', value: Math.max(...[...empty, ...filled].map(({ figures }) => othersShare(figures.cpu))), unit: '' },
-    ...([['empty', empty], [`of ${rows}`, filled]] as const).flatMap(([name, rounds]) => rounds.flatMap(({ figures, floor }, i) =>
-      cpuRows(issuersTogether(figures.cpu), Math.round(figures.perSecond * figures.seconds), floor).map((row) => ({ ...row, name: `${name}, turn ${i + 1}: ${row.name}` })))),
+    beside(`certificates, ledger of ${rows} beside the empty one`, filled.perSecond, '1/s', empty.perSecond, RATIO_GOAL),
+    beside('the same, each as a part of its floor', filled.ofFloor, '', empty.ofFloor),
+    beside('the same for a second of processor time', perCpuSecond(filled), '1/s', perCpuSecond(empty)),
+    ...ledgers.map(([name, { perSecond, floor }]) => beside(`certificates, ${name}`, perSecond, '1/s', floor.perSecond)),
+    ...ledgers.flatMap(([name, { startSeconds, startCpuSeconds }]): Result[] => [
+      { name: `start, ${name}`, value: startSeconds, unit: 's' },
+      { name: `start, ${name}, processor time`, value: startCpuSeconds, unit: 's' },
+    ]),
+    { name: `${rows} certificates put into the ledger`, value: fillSeconds, unit: 's' },
+    ...ledgers.flatMap(([name, { cpu, items, floor }]): Result[] => [
+      { name: `${name}: other work on the machine, part of all processors`, value: othersShare(cpu), unit: '' },
+      ...cpuRows(cpu, items, floor).map((row) => ({ ...row, name: `${name}: ${row.name}` })),
+    ]),
   ];
 }
