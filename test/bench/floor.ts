@@ -77,11 +77,37 @@ function runWorker(): void {
   });
 }
 
-/** The fastest key there is: a P-256 session key of its own. */
-function openKey(task: FloorTask): { lib: pkcs11.PKCS11; session: pkcs11.Handle; key: pkcs11.Handle } {
+interface OpenKey {
+  readonly lib: pkcs11.PKCS11;
+  readonly session: pkcs11.Handle;
+  readonly key: pkcs11.Handle;
+}
+
+const ATTEMPTS = 20;
+
+/**
+ * SoftHSM leaves out a token whose file another process writes just then, or fails with CKR_GENERAL_ERROR: it is asked
+ * again, but never twice with a PIN that it has refused.
+ */
+function openKey(task: FloorTask): OpenKey {
   const lib = new pkcs11.PKCS11();
   lib.load(task.module);
-  const slot = slotOf(lib, task.tokenLabel);
+  for (let attempt = 1; ; attempt++) {
+    lib.C_Initialize();
+    try {
+      return makeKey(lib, task);
+    } catch (error) {
+      lib.C_Finalize();
+      if (attempt === ATTEMPTS || (error as Error).message.includes('CKR_PIN')) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+    }
+  }
+}
+
+/** The fastest key there is: a P-256 session key of its own. */
+function makeKey(lib: pkcs11.PKCS11, task: FloorTask): OpenKey {
+  const slot = lib.C_GetSlotList(true).find((id) => lib.C_GetTokenInfo(id).label.trim() === task.tokenLabel);
+  if (slot === undefined) throw new Error(`no token ${task.tokenLabel}`);
   const session = lib.C_OpenSession(slot, pkcs11.CKF_SERIAL_SESSION | pkcs11.CKF_RW_SESSION);
   lib.C_Login(session, pkcs11.CKU_USER, readFileSync(task.pinFile, 'utf8').trim());
   const { privateKey } = lib.C_GenerateKeyPair(
@@ -91,20 +117,6 @@ function openKey(task: FloorTask): { lib: pkcs11.PKCS11; session: pkcs11.Handle;
     [{ type: pkcs11.CKA_TOKEN, value: false }, { type: pkcs11.CKA_SIGN, value: true }],
   );
   return { lib, session, key: privateKey };
-}
-
-const ATTEMPTS = 20;
-
-/** SoftHSM leaves out a token whose file another process writes just then: it is looked for again. */
-function slotOf(lib: pkcs11.PKCS11, label: string): pkcs11.Handle {
-  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    lib.C_Initialize();
-    const slot = lib.C_GetSlotList(true).find((id) => lib.C_GetTokenInfo(id).label.trim() === label);
-    if (slot !== undefined) return slot;
-    lib.C_Finalize();
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
-  }
-  throw new Error(`no token ${label}`);
 }
 
 if (process.argv[2] === 'floor-worker') runWorker();
