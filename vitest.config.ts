@@ -12,7 +12,7 @@ export default defineConfig({
   test: {
     projects: [
       // Pure: no process, no network, milliseconds.
-      { ...shared, test: { name: 'unit', include: ['libs/**/test/**/*.test.ts', 'apps/*/test/**/*.test.ts'], server: { deps: { inline: [/@fleetroot\//] } } } },
+      { ...shared, test: { name: 'unit', include: ['libs/**/test/**/*.test.ts', 'apps/*/test/**/*.test.ts', 'test/bench/**/*.test.ts'], server: { deps: { inline: [/@fleetroot\//] } } } },
       // Real parts (PostgreSQL, SoftHSM, openssl), each test file with its own on free ports.
       { ...shared, test: { name: 'integration', include: ['test/integration/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 120_000, maxWorkers: 2, server: { deps: { inline: [/@fleetroot\//] } } } },
       // Through the public face: the whole product started as a user starts it.

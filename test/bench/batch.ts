@@ -1,82 +1,106 @@
-import { X509Certificate } from 'node:crypto';
-import { join } from 'node:path';
-import { type Product, startProduct } from '../support/product.ts';
-import { measureFloor } from './floor.ts';
-import { MemoryWatch } from './memory.ts';
+import { availableParallelism } from 'node:os';
+import type { Product } from '../support/product.ts';
+import { checkResults, readResults, sendBatch } from './client.ts';
+import { byComponent, type CpuUse, cpuUse, installationSeconds, microsPerCertificate, othersShare, takeSnapshot } from './cpu-accounting.ts';
+import { type Floor, meanFloor } from './floor.ts';
+import { floorOf, installationOf, settle, start } from './installation.ts';
+import { type MemoryFigures, MemoryWatch } from './memory.ts';
+import { showing } from './bar.ts';
 import { beside, print, type Result } from './report.ts';
-import { type EcuRequest, ecuRequests } from './requests.ts';
+import { makeRequests, type RequestFile } from './request-file.ts';
+import type { Scratch } from './scratch.ts';
 
-const WARM_UP = 1_000;
+/** Certificates for each issuer before anything is measured: connections are open then, statements planned, functions compiled. */
+const WARM_UP = 2_000;
+const RATIO_GOAL = 0.5;
+const MEMORY_GOAL_MIB = 400;
 
-interface BatchTimes {
-  readonly seconds: number;
+export interface BatchFigures {
+  readonly perSecond: number;
+  /** From the first octet sent to the answer that all is accepted. */
   readonly receivedAfter: number;
+  /** From the first octet sent to the last octet of the last certificate. */
+  readonly seconds: number;
+  readonly cpu: CpuUse;
+  readonly memory: ReadonlyMap<string, MemoryFigures>;
 }
 
 /** `bench batch`: requests through REST to certificates committed in PostgreSQL and streamed back, beside the floor. */
-export async function benchBatch(items: number, processes: number): Promise<void> {
-  console.log(`making ${items} P-256 requests ...`);
-  const run = Date.now().toString(36).toUpperCase();
-  const requests = await ecuRequests(items + WARM_UP, run);
-  const product = await startProduct({ issuers: processes });
+export async function benchBatch(scratch: Scratch, items: number, issuers: number, redis: boolean): Promise<void> {
+  const warmUp = await warmUpRequests(scratch, issuers);
+  const requests = await makeRequests(scratch, items);
+  const { product, stop } = await start(scratch, { issuers, redis });
+  await measureBatch(product, warmUp);
+  const before = await floorOf(product, requests, issuers);
+  const figures = await measureBatch(product, requests);
+  const after = await floorOf(product, requests, issuers);
+  await stop();
+  const floor = meanFloor([before, after]);
+  print('batch', [
+    beside(`certificates, ${issuers} issuers${redis ? ', queue on Redis' : ''}`, figures.perSecond, '1/s', floor.perSecond, RATIO_GOAL),
+    byProcessorTime('the same by processor time', figures.cpu, items, floor),
+    { name: 'other work on the machine, part of all processors', value: othersShare(figures.cpu), unit: '' },
+    { name: 'batch received after', value: figures.receivedAfter, unit: 's' },
+    { name: 'last certificate after', value: figures.seconds, unit: 's' },
+    ...cpuRows(figures.cpu, items, floor),
+    ...memoryRows(figures.memory),
+  ], { items, issuers, floorBefore: before, floorAfter: after });
+}
+
+export const warmUpRequests = (scratch: Scratch, issuers: number): Promise<RequestFile> =>
+  makeRequests(scratch, WARM_UP * issuers, 'requests made to warm up');
+
+/** Calls back at the ends of the measured part. */
+export interface Moments {
+  readonly onBegin: () => void;
+  readonly onEnd: () => void;
+}
+
+/** Sends one batch, reads every certificate back while they are issued, and then looks at them. */
+export async function measureBatch(product: Product, requests: RequestFile, moments?: Moments): Promise<BatchFigures> {
+  await settle();
+  const installation = await installationOf(product);
+  const memory = new MemoryWatch(installation);
   try {
-    await issue(product, requests.slice(items), 'warm-up');
-    const floorTask = {
-      requests: requests.slice(0, 2_000).map(({ csr }) => Buffer.from(csr).toString('base64')),
-      module: '/usr/lib/softhsm/libsofthsm2.so', tokenLabel: 'fleetroot-ca', rounds: 5,
-      pinFile: join(product.dataDir, 'secrets/ca-token.pin'),
-    };
-    const softhsmConf = join(product.dataDir, 'softhsm/ca/softhsm2.conf');
-    const before = await measureFloor(processes, floorTask, softhsmConf);
-    console.log(`floor before: ${before.toFixed(0)}/s; issuing ${items} ...`);
-    const memory = new MemoryWatch(product.pid);
-    const { seconds, receivedAfter } = await issue(product, requests.slice(0, items), 'measured');
+    const before = takeSnapshot(installation);
+    moments?.onBegin();
+    const began = performance.now();
+    const id = await showing(requests.count, 'requests sent', (onDone) => sendBatch(product, requests, onDone));
+    const receivedAfter = (performance.now() - began) / 1000;
+    const received = await showing(requests.count, 'certificates received', (onDone) => readResults(product, id, onDone));
+    const seconds = (performance.now() - began) / 1000;
+    const cpu = cpuUse(before, takeSnapshot(installation), availableParallelism());
     const used = memory.stop();
-    const after = await measureFloor(processes, floorTask, softhsmConf);
-    const results: Result[] = [
-      beside(`certificates, ${processes} issuers`, items / seconds, '1/s', (before + after) / 2, 0.2),
-      { name: 'batch received after', value: receivedAfter, unit: 's' },
-      { name: 'last certificate after', value: seconds, unit: 's' },
-      ...[...used].flatMap(([role, { most, growth }]): Result[] => [
-        { name: `memory of ${role}, most`, value: most, unit: 'MiB', goal: 400 },
-        { name: `memory of ${role}, last quarter over second`, value: growth, unit: '' },
-      ]),
-    ];
-    print('batch', results);
+    moments?.onEnd();
+    await checkResults(product, id, requests, received);
+    return { perSecond: requests.count / seconds, receivedAfter, seconds, cpu, memory: used };
   } finally {
-    await product.stop();
+    memory.stop();
+    moments?.onEnd();
   }
 }
 
-/** Sends one NDJSON batch and reads every certificate back; throws unless each request got its own. */
-async function issue(product: Product, requests: readonly EcuRequest[], key: string): Promise<BatchTimes> {
-  const body = requests
-    .map(({ ecuSerial, partNumber, csr }) => `${JSON.stringify({ ecuSerial, partNumber, csr: Buffer.from(csr).toString('base64') })}\n`)
-    .join('');
-  const began = performance.now();
-  const accepted = await product.fetch('POST', '/v1/batches?profile=ecu-client', 'line', {
-    'content-type': 'application/x-ndjson', 'idempotency-key': `${key}-${began}`,
-  }, body);
-  const batch = (await accepted.json()) as { id: string };
-  if (accepted.status !== 202) throw new Error(`POST /v1/batches answered ${accepted.status}: ${JSON.stringify(batch)}`);
-  const receivedAfter = (performance.now() - began) / 1000;
-  const stream = await product.fetch('GET', `/v1/batches/${batch.id}/certificates`, 'line');
-  const lines = (await stream.text()).split('\n').filter((line) => line !== '');
-  const seconds = (performance.now() - began) / 1000;
-  check(requests, lines);
-  return { seconds, receivedAfter };
+/**
+ * What all processors could do in a second if they did nothing else and never waited, beside the same of the floor. Where
+ * other work runs on the machine this ratio is the one to look at; where none does it is the higher one, by what was idle.
+ */
+function byProcessorTime(name: string, cpu: CpuUse, items: number, { cpuMicros }: Floor): Result {
+  return beside(name, (availableParallelism() * items) / installationSeconds(cpu), '1/s', (availableParallelism() * 1e6) / cpuMicros);
 }
 
-function check(requests: readonly EcuRequest[], lines: readonly string[]): void {
-  if (lines.length !== requests.length) throw new Error(`${requests.length} requests, ${lines.length} results`);
-  const serials = new Set<string>();
-  for (const [i, line] of lines.entries()) {
-    const item = JSON.parse(line) as { ordinal: number; outcome: string; ecuSerial: string; serial: string; certificate: string };
-    if (item.outcome !== 'issued' || item.ordinal !== i || item.ecuSerial !== requests[i]?.ecuSerial) throw new Error(`item ${i}: ${line.slice(0, 200)}`);
-    serials.add(item.serial);
-    if (i % 500 === 0 && !new X509Certificate(Buffer.from(item.certificate, 'base64')).subject.includes(item.ecuSerial)) {
-      throw new Error(`the certificate of item ${i} names another ECU`);
-    }
-  }
-  if (serials.size !== lines.length) throw new Error('a serial number occurs twice');
+/** What one certificate costs, part by part. */
+export function cpuRows(cpu: CpuUse, items: number, floor: Floor): Result[] {
+  const unit = 'us/certificate';
+  return [
+    ...microsPerCertificate(cpu, items).map(({ name, value }): Result => ({ name: `CPU: ${name}`, value, unit })),
+    { name: 'CPU: all parts', value: (installationSeconds(cpu) * 1e6) / items, unit },
+    { name: 'CPU: the floor', value: floor.cpuMicros, unit },
+  ];
+}
+
+function memoryRows(memory: ReadonlyMap<string, MemoryFigures>): Result[] {
+  return [...memory].toSorted(byComponent).flatMap(([component, { most, growth }]): Result[] => [
+    { name: `memory of ${component}, most`, value: most, unit: 'MiB', ...(component === 'client' ? {} : { goal: MEMORY_GOAL_MIB }) },
+    { name: `memory of ${component}, last quarter over second`, value: growth, unit: '' },
+  ]);
 }

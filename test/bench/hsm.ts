@@ -5,6 +5,7 @@ import { signatureAlgorithmFor, verifySignature } from '@fleetroot/x509';
 import { makeToken, type TestToken } from '../support/softhsm.ts';
 import { type RawLoop, rawLoop, rawProcesses } from './raw-signatures.ts';
 import { beside, percentile, print, type Result } from './report.ts';
+import type { Scratch } from './scratch.ts';
 
 const CALL = 250;
 const GOAL = 0.9;
@@ -17,18 +18,15 @@ interface Round {
 type Key = Awaited<ReturnType<TestToken['generateKey']>>;
 
 /** `bench hsm`. */
-export async function benchHsm(rounds: number): Promise<void> {
+export async function benchHsm(scratch: Scratch, rounds: number): Promise<void> {
   const token = await makeToken();
+  scratch.defer(() => token.remove());
   process.env['SOFTHSM2_CONF'] = token.softhsmConf;
-  try {
-    print('hsm', [
-      ...await benchKey(token, 'p-256', 2, rounds),
-      ...await benchKey(token, 'rsa-3072', 1, Math.ceil(rounds / 10)),
-      ...await benchScaling(token, rounds),
-    ]);
-  } finally {
-    await token.remove();
-  }
+  print('hsm', [
+    ...await benchKey(token, 'p-256', 2, rounds),
+    ...await benchKey(token, 'rsa-3072', 1, Math.ceil(rounds / 10)),
+    ...await benchScaling(token, rounds),
+  ]);
 }
 
 async function benchKey(token: TestToken, algorithm: KeyAlgorithm, calls: number, rounds: number): Promise<Result[]> {

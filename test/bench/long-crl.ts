@@ -1,10 +1,10 @@
 import { createSign, generateKeyPairSync } from 'node:crypto';
-import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { type CrlEntry, encodeName, keyIdentifier, writeCrl, writeCrlTbs } from '@fleetroot/x509';
 import { FileSpool } from '../support/file-spool.ts';
 import { processorSeconds } from './processor-time.ts';
+import type { Scratch } from './scratch.ts';
 
 /** Rows a page, as the ledger's cursor gives them. */
 const PAGE = 1_000;
@@ -31,37 +31,33 @@ export interface LongCrl {
 }
 
 /** Writes one CRL through a spool on disk into a file. */
-export async function writeLongCrl(count: number): Promise<LongCrl> {
-  const folder = mkdtempSync(join(tmpdir(), 'fleetroot-bench-'));
+export async function writeLongCrl(scratch: Scratch, count: number): Promise<LongCrl> {
+  const folder = scratch.folder();
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const idle = process.memoryUsage.rss();
   let most = idle;
   const look = (): void => {
     most = Math.max(most, process.memoryUsage.rss());
   };
-  try {
-    const began = performance.now();
-    const before = process.cpuUsage();
-    const spool = new FileSpool(join(folder, 'spool'));
-    const tbs = await writeCrlTbs({
-      signatureAlgorithm: 'ecdsa-sha256', issuerDer: encodeName([{ type: 'commonName', value: 'Bench' }]),
-      thisUpdate: new Date('2026-11-22T12:00:00Z'), nextUpdate: new Date('2026-11-29T12:00:00Z'), number: 1n,
-      authorityKeyIdentifier: keyIdentifier(publicKey.export({ type: 'spki', format: 'der' })),
-    }, revoked(count, look), spool);
+  const began = performance.now();
+  const before = process.cpuUsage();
+  const spool = new FileSpool(join(folder, 'spool'));
+  const tbs = await writeCrlTbs({
+    signatureAlgorithm: 'ecdsa-sha256', issuerDer: encodeName([{ type: 'commonName', value: 'Bench' }]),
+    thisUpdate: new Date('2026-11-22T12:00:00Z'), nextUpdate: new Date('2026-11-29T12:00:00Z'), number: 1n,
+    authorityKeyIdentifier: keyIdentifier(publicKey.export({ type: 'spki', format: 'der' })),
+  }, revoked(count, look), spool);
+  look();
+  // node:crypto signs no digest, as the HSM does: so the octets are read and hashed once more here.
+  const signer = createSign('sha256');
+  for await (const chunk of tbs.chunks()) signer.update(chunk);
+  const file = openSync(join(folder, 'crl'), 'w');
+  let octets = 0;
+  for await (const chunk of writeCrl(tbs, new Uint8Array(signer.sign(privateKey)))) {
+    octets += writeSync(file, chunk);
     look();
-    // node:crypto signs no digest, as the HSM does: so the octets are read and hashed once more here.
-    const signer = createSign('sha256');
-    for await (const chunk of tbs.chunks()) signer.update(chunk);
-    const file = openSync(join(folder, 'crl'), 'w');
-    let octets = 0;
-    for await (const chunk of writeCrl(tbs, new Uint8Array(signer.sign(privateKey)))) {
-      octets += writeSync(file, chunk);
-      look();
-    }
-    closeSync(file);
-    spool.close();
-    return { seconds: (performance.now() - began) / 1000, processorSeconds: processorSeconds(before), octets, memory: most - idle };
-  } finally {
-    rmSync(folder, { recursive: true });
   }
+  closeSync(file);
+  spool.close();
+  return { seconds: (performance.now() - began) / 1000, processorSeconds: processorSeconds(before), octets, memory: most - idle };
 }

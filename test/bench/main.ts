@@ -1,35 +1,76 @@
-// npm run bench [x509|hsm|batch|single] -- [--items N] [--issuers P] [--rate R] [--seconds S] [--entries N] [--rounds N]
-import { availableParallelism } from 'node:os';
-import { parseArgs } from 'node:util';
+// npm run bench -- --help
+import { constants } from 'node:os';
 import { benchBatch } from './batch.ts';
+import { type BenchName, benches, help, parseCommandLine, type Values } from './command-line.ts';
+import { benchCurve } from './curve.ts';
 import { benchHsm } from './hsm.ts';
-import { benchSingle } from './single.ts';
+import { benchPrefilled } from './prefilled.ts';
+import { Scratch } from './scratch.ts';
+import { benchSingle, benchSingleDuringBatch } from './single.ts';
 import { benchX509 } from './x509.ts';
 
-const { positionals, values } = parseArgs({
-  allowPositionals: true,
-  options: {
-    items: { type: 'string', default: '20000' },
-    issuers: { type: 'string', default: String(availableParallelism()) },
-    rate: { type: 'string', default: '50' },
-    seconds: { type: 'string', default: '20' },
-    entries: { type: 'string', default: '1000000' },
-    rounds: { type: 'string', default: '100' },
-  },
-});
-const benches: Record<string, () => Promise<void>> = {
-  // First: it compares its memory with that of an idle process.
-  x509: () => benchX509(Number(values.entries)),
-  hsm: () => benchHsm(Number(values.rounds)),
-  batch: () => benchBatch(Number(values.items), Number(values.issuers)),
-  single: () => benchSingle(Number(values.rate), Number(values.seconds)),
-};
-const chosen = positionals.length > 0 ? positionals : Object.keys(benches);
-for (const name of chosen) {
-  const bench = benches[name];
-  if (bench === undefined) {
-    console.error(`There is no bench ${name}. There are: ${Object.keys(benches).join(', ')}.`);
-    process.exit(2);
+const scratch = new Scratch();
+
+const number = (values: Values, name: string): number => Number(values[name]);
+
+function run(name: BenchName, values: Values): Promise<void> {
+  switch (name) {
+    case 'x509': return benchX509(scratch, number(values, 'entries'));
+    case 'hsm': return benchHsm(scratch, number(values, 'rounds'));
+    case 'batch': return runBatch(values);
+    case 'single': {
+      const { rate, 'during-batch': duringBatch } = values;
+      return duringBatch === true
+        ? benchSingleDuringBatch(scratch, Number(rate ?? 20), number(values, 'items'), number(values, 'issuers'))
+        : benchSingle(scratch, Number(rate ?? 50), number(values, 'seconds'), number(values, 'issuers'));
+    }
   }
-  await bench();
+}
+
+function runBatch(values: Values): Promise<void> {
+  const [items, issuers, redis] = [number(values, 'items'), number(values, 'issuers'), values['redis'] === true];
+  if (values['curve'] === true) return benchCurve(scratch, items, redis);
+  if (values['prefill'] !== undefined) return benchPrefilled(scratch, items, issuers, number(values, 'prefill'), redis);
+  return benchBatch(scratch, items, issuers, redis);
+}
+
+/** Takes away what the run has made; a second signal does not wait for it. */
+let stopping = false;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  let first = 0;
+  process.on(signal, () => {
+    const status = 128 + constants.signals[signal];
+    // npm hands a Ctrl-C on to its child, which the terminal has told already.
+    if (stopping && performance.now() - first > 1_000) process.exit(status);
+    if (stopping) return;
+    stopping = true;
+    first = performance.now();
+    console.error('\nstopping, and taking away what the run has made ...');
+    void scratch.close().then(() => process.exit(status));
+  });
+}
+
+const line = parseCommandLine(process.argv.slice(2));
+if (line.kind === 'help') {
+  console.log(help());
+} else if (line.kind === 'wrong') {
+  console.error(`${line.message}\nnpm run bench -- --help names every flag.`);
+  process.exitCode = 2;
+} else {
+  // x509 is the first: it compares its memory with that of an idle process.
+  const names = line.kind === 'run' ? [line.name] : (Object.keys(benches) as BenchName[]);
+  try {
+    for (const name of names) {
+      const parsed = line.kind === 'run' ? line : parseCommandLine([name]);
+      if (parsed.kind === 'run') await run(name, parsed.values);
+      await scratch.close();
+    }
+  } catch (error) {
+    // What fails while all is being taken away fails because of that.
+    if (!stopping) {
+      console.error(`bench: ${(error as Error).stack ?? error}`);
+      await scratch.close();
+      process.exit(1);
+    }
+  }
 }

@@ -8,23 +8,27 @@ export interface EcuRequest {
   readonly csr: Uint8Array;
 }
 
+export const ecuSerialOf = (run: string, place: number): string => `B${run}-${place}`;
+
 /** P-256 requests as ECUs make them, of a run's own serials, so that no two runs meet. */
 export async function ecuRequests(count: number, run: string): Promise<EcuRequest[]> {
   const requests: EcuRequest[] = [];
-  for (let i = 0; i < count; i++) {
-    const ecuSerial = `B${run}-${i}`;
-    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-    const csr = await buildRequest(
-      {
-        subject: [{ type: 'commonName', value: ecuSerial }],
-        spkiDer: publicKey.export({ format: 'der', type: 'spki' }),
-        algorithm: 'ecdsa-sha256',
-      },
-      (info) => sign('sha256', info, { key: privateKey, dsaEncoding: 'der' }),
-    );
-    requests.push({ ecuSerial, partNumber: 'BENCH-1', csr });
-  }
+  for (let i = 0; i < count; i++) requests.push(await ecuRequest(ecuSerialOf(run, i)));
   return requests;
+}
+
+/** With a key of its own. */
+export async function ecuRequest(ecuSerial: string): Promise<EcuRequest> {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const csr = await buildRequest(
+    {
+      subject: [{ type: 'commonName', value: ecuSerial }],
+      spkiDer: publicKey.export({ format: 'der', type: 'spki' }),
+      algorithm: 'ecdsa-sha256',
+    },
+    (info) => sign('sha256', info, { key: privateKey, dsaEncoding: 'der' }),
+  );
+  return { ecuSerial, partNumber: 'BENCH-1', csr };
 }
 
 /** What a raw verification needs, taken apart beforehand. */

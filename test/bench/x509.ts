@@ -3,6 +3,7 @@ import { compileLint, lintCertificate, parseRequest, verifyPossession } from '@f
 import { type EcuIssuance, ecuIssuance } from './ecu-issuance.ts';
 import { peculiarRates } from './peculiar.ts';
 import { writeLongCrl } from './long-crl.ts';
+import type { Scratch } from './scratch.ts';
 import { processorSeconds } from './processor-time.ts';
 import { beside, print, type Result } from './report.ts';
 import { type EcuRequest, ecuRequests, rawVerification } from './requests.ts';
@@ -18,9 +19,9 @@ const SAMPLE = 64;
  * `bench x509`: the hot paths of the library in one process, beside raw operations measured in the same run. Rates are
  * those of processor time, all threads of the process together: a busy machine stretches it less than the clock's.
  */
-export async function benchX509(entries: number): Promise<void> {
+export async function benchX509(scratch: Scratch, entries: number): Promise<void> {
   // First, while the process is idle: its memory is compared with that.
-  const crl = await writeLongCrl(entries);
+  const crl = await writeLongCrl(scratch, entries);
   console.log(`making ${REQUESTS} P-256 requests ...`);
   const requests = await ecuRequests(REQUESTS, 'X');
   const ecu = ecuIssuance();
