@@ -91,7 +91,7 @@ async function startUp(): Promise<void> {
   const status = await openStatusStore({ databaseUrl: ledger.postgres.statusDatabaseUrl, pool: 2 });
   const steps: Record<string, () => Promise<unknown>> = {
     authorities: () => store.authorities.all(), principals: () => store.principals.all(), outbox: () => store.outbox.pending(500),
-    stale: () => store.issuance.stale(30_000, 1000), backlog: () => store.issuance.backlog(), silent: () => store.batches.silent(3_600_000, 20),
+    orphaned: () => store.waiting.orphaned(30_000, 1000), pending: () => store.waiting.pending(0, undefined, 1000), backlog: () => store.issuance.backlog(), silent: () => store.batches.silent({ streamedMs: 3_600_000, inPartsMs: 86_400_000 }, 20),
     heartbeat: () => store.heartbeats.beat('bench', 'worker'), lastHeard: () => store.heartbeats.lastHeard('issuer'),
     renewal: () => store.certificates.markRenewalDue(new Date(), new Date(Date.now() + 30 * 86_400_000), 1000, (n) => event('renewal.due', `n:${n}`)),
     dependant: () => store.authorities.lastDependant(ledger.ca.id), signers: () => status.ocspSigners(ledger.ca.id, new Date()),

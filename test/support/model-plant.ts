@@ -179,7 +179,9 @@ export class ModelPlant {
   async work(): Promise<void> {
     await this.#alive(async (store) => {
       await relayOutbox(this.#life.of(store.outbox), { addMany: (jobs) => Promise.resolve(void this.#queue.push(...jobs)) });
-      for (const id of await store.issuance.stale(STALE_MS, 500)) this.#queue.push({ name: 'issue-chunk', payload: { chunkId: String(id) } });
+      for (const { chunkId } of [...await store.waiting.orphaned(STALE_MS, 500), ...await store.waiting.pending(STALE_MS, undefined, 500)]) {
+        this.#queue.push({ name: 'issue-chunk', payload: { chunkId: String(chunkId) } });
+      }
       for (let left = this.#queue.length; left > 0; left--) {
         const job = this.#queue.shift();
         if (job === undefined) return;

@@ -63,7 +63,7 @@ async function look(flags: FsckFlags): Promise<InspectionReport> {
         {
           full: flags.full, hsmRecord, auditHeads: flags.auditHead, crlWithinMs: flags.crlWithin * 1000,
           progress: {
-            begin: (total) => (bar = progress(total, 'certificates and events', lineConsole(process.stderr), process.stderr)),
+            begin: (total) => (bar = progress(total, 'certificates and events', lineConsole(process.stderr), { output: process.stderr })),
             add: (done) => bar?.add(done),
           },
         });
