@@ -94,6 +94,8 @@ export async function startApiPlant(overrides: Partial<ApiConfig> = {}, limits: 
     deviceTlsDir: join(dir, 'device-tls'), statusPublicUrl: STATUS_URL, issuingCa: 'ecu-issuing', profilesDir: root('hsm-config/profiles'),
     chunkItems: 50, maxBatchItems: 2000, issueTimeoutMs: 10_000, madeKeyMinutes: 1440, keyBlocklist: undefined, logLevel: 'info', ...overrides,
   }, logger('api'), limits);
+  let closed: Promise<void> | undefined;
+  const closeApi = (): Promise<void> => (closed ??= api.close());
   const producer = new JobProducer(queue);
   const publishCrls = async (): Promise<void> => {
     for (const ca of await store.authorities.all()) if (signsStatus(ca)) await producer.add('publish-crl', { caId: ca.id });
@@ -106,7 +108,7 @@ export async function startApiPlant(overrides: Partial<ApiConfig> = {}, limits: 
     headers: { ...(holder === undefined ? {} : { authorization: `Bearer ${tokens.get(holder) ?? ''}` }), ...headers },
   });
   return {
-    base, port: api.port, store, databaseUrl: postgres.databaseUrl.reveal(), ledgerKey, api, postgres, dir,
+    base, port: api.port, store, databaseUrl: postgres.databaseUrl.reveal(), ledgerKey, api: { ...api, close: closeApi }, postgres, dir,
     token: (holder) => tokens.get(holder) ?? '',
     fetch: request,
     async json(method, path, holder, body, headers = {}) {
@@ -130,7 +132,7 @@ export async function startApiPlant(overrides: Partial<ApiConfig> = {}, limits: 
       }, 30_000, () => `the api did not get ready: ${said}`);
     },
     async close() {
-      await api.close();
+      await closeApi();
       await Promise.all(issuers.map((issuer) => issuer.close()));
       await producer.close();
       await store.close();

@@ -12,6 +12,7 @@ import { idempotencyKey, isAskedAgain } from '../src/tasks/ocsp-signers.ts';
 import { renewalTask } from '../src/tasks/renewal.ts';
 import { readSignerRequests } from '../src/tasks/signer-requests.ts';
 import { silentBatchesTask } from '../src/tasks/silent-batches.ts';
+import { forgottenChunksTask, orphanedChunksTask } from '../src/tasks/stale-chunks.ts';
 
 const at = (seconds: number): Date => new Date(Date.UTC(2026, 10, 22) + seconds * 1000);
 const lines: string[] = [];
@@ -105,6 +106,43 @@ describe('batches whose sender is gone', () => {
       lead.abort();
     }).run(lead.signal);
     expect(gone).toEqual(['a']);
+  });
+});
+
+describe('chunks that nobody works on', () => {
+  const chunk = (id: number, more: object = {}) => ({ chunkId: BigInt(id), purpose: 'line' as const, turn: id, priority: 10 + id, fence: 0, ...more });
+  const collected = () => {
+    const jobs: NewJob[] = [];
+    return { jobs, addMany: async (added: readonly NewJob[]) => void jobs.push(...added) };
+  };
+  it('because their issuer died are asked for by a job that the dead one\'s does not take in, each in its queue', async () => {
+    const queue = collected();
+    await orphanedChunksTask({ orphaned: async () => [chunk(7, { fence: 2 }), chunk(8, { fence: 1, purpose: 'renewal', priority: 1 })] }, queue, 6000, logger).run(never);
+    expect(queue.jobs).toEqual([
+      { name: 'issue-chunk', payload: { chunkId: '7' }, priority: 17, jobId: 'chunk-7-after-2' },
+      { name: 'renew-chunk', payload: { chunkId: '8' }, priority: 1, jobId: 'chunk-8-after-1' },
+    ]);
+  });
+  test.each<[string, number, number, number, number, number]>([
+    ['as many jobs as chunks', 1200, 3, 1200, 3, 1],
+    ['more jobs than chunks', 1200, 3, 1300, 9, 1],
+    ['one job too few', 1200, 3, 1199, 3, 1200],
+    ['a renewal too few, and jobs of the line in plenty', 1200, 3, 5000, 2, 1200],
+    ['none at all', 1200, 0, 0, 0, 1200],
+  ])('where the queue holds %s', async (_, line, renewals, jobs, renewalJobs, asked) => {
+    const queue = collected();
+    const pages: number[] = [];
+    await forgottenChunksTask({
+      open: async () => [{ purpose: 'line', chunks: line - 1 }, { purpose: 'crl', chunks: 1 }, { purpose: 'renewal', chunks: renewals }],
+      // The one that has waited for a minute is asked for in any case.
+      pending: async (graceMs, after, limit) => {
+        if (graceMs === 60_000) return [chunk(1)];
+        pages.push(after?.turn ?? -1);
+        return Array.from({ length: Math.min(limit, 1200 - ((after?.turn ?? -1) + 1)) }, (_each, i) => chunk((after?.turn ?? -1) + 1 + i));
+      },
+    }, { ...queue, waiting: async (name) => (name === 'issue-chunk' ? jobs : renewalJobs) }, 6000, 10_000, logger).run(never);
+    expect(queue.jobs).toHaveLength(asked);
+    if (asked > 1) expect(pages).toEqual([-1, 499, 999]);
   });
 });
 
