@@ -280,8 +280,8 @@ describe('the same Idempotency-Key', () => {
     expect((await submit(body, key, 'line-2')).body.id).not.toBe(first.body.id);
   });
 
-  it('is one for two that come at once', async () => {
-    const body = request({ items: items(20) });
+  test.each([['a station', () => cms()], ['a password', () => pkcs12]])('is one for two that come at once, for %s', async (_, delivery) => {
+    const body = request({ items: items(20), delivery: delivery() });
     const key = unique('race');
     const answers = await Promise.all([submit(body, key), submit(body, key)]);
     const ids = new Set(answers.filter(({ status }) => status < 300).map(({ body: { id } }) => id));

@@ -19,7 +19,7 @@ const store = await openStore({ databaseUrl: new Secret(given.databaseUrl), ledg
 const logger = createLogger({ role: 'victim', level: 'silent' });
 const making = new KeyMaking({
   batches: store.batches, madeKeys: store.madeKeys, relay: new OutboxRelay(store.outbox, { addMany: async () => undefined }, logger), clock: systemClock,
-  logger, blockedKeys: readBlockedKeys(undefined), chunkItems: 2, lifetimeMs: 60_000, closing: new AbortController().signal, turns: new Turns(1, 1),
+  logger, blockedKeys: readBlockedKeys(undefined), chunkItems: 2, lifetimeMs: 60_000, closing: new AbortController().signal, turns: new Turns(1, 1), guesses: new Turns(1, 1),
   recipientOf: async (pem) => parseCertificate(decodePem(pem, 'certificate.malformed')[0]?.der ?? new Uint8Array()),
   binding: (text) => ledgerKey.blindIndex(text, 'key-batch'),
 });

@@ -79,6 +79,7 @@ export async function startApi(config: ApiConfig, logger: Logger, given: Partial
     const issuance = new IssuanceOnRequest({ batches: ledger.batches, relay, clock, blockedKeys, timeoutMs: config.issueTimeoutMs, closing: closing.signal });
     const refusals = new Refusals(ledger.registrations);
     const pace = new EcuPace();
+    const guesses = new Turns(4, 16);
     const routes: { api: AppRoute[]; device: AppRoute[] } = { api: [], device: [] };
     let document: object | undefined;
     const parts: ApiParts = {
@@ -87,12 +88,12 @@ export async function startApi(config: ApiConfig, logger: Logger, given: Partial
       uploads: new UploadReception(ledger.uploads, { blockedKeys, chunkItems: config.chunkItems, maxItems: config.maxBatchItems }),
       keyMaking: new KeyMaking({
         batches: ledger.batches, madeKeys: ledger.madeKeys, relay, clock, logger, blockedKeys, chunkItems: config.chunkItems,
-        lifetimeMs: config.madeKeyMinutes * 60_000, closing: closing.signal, turns: new Turns(2, 6),
+        lifetimeMs: config.madeKeyMinutes * 60_000, closing: closing.signal, turns: new Turns(2, 6), guesses,
         recipientOf: (pem) => keyRecipient(pem, { authorities: () => authorities.all(), certificates: ledger.certificates, clock }),
         binding: (text) => ledgerKey.blindIndex(text, 'key-batch'),
       }),
       keyDelivery: new KeyDelivery({
-        batches: ledger.batches, madeKeys: ledger.madeKeys, authorities, clock, timeoutMs: config.issueTimeoutMs, closing: closing.signal, turns: new Turns(4, 16),
+        batches: ledger.batches, madeKeys: ledger.madeKeys, authorities, clock, timeoutMs: config.issueTimeoutMs, closing: closing.signal, guesses,
       }),
       firstConnection: new FirstConnection({
         suppliers: ledger.suppliers, registrations: ledger.registrations, refusals, pace, clock, distrusted: (path) => authorities.distrustedIn(path),

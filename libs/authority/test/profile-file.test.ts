@@ -133,6 +133,8 @@ describe('a profile file', () => {
     ['a fixed extension that is no DER', (t) => `${t}extensions:\n  - { oid: "1.2.3.4", der: "3081020500" }\n`, 14, /is not DER/],
     ['a fixed extension with something behind it', (t) => `${t}extensions:\n  - { oid: "1.2.3.4", der: "050000" }\n`, 14, /is not DER/],
     ['a fixed extension that is critical', (t) => `${t}extensions:\n  - { oid: "1.2.3.4", der: "0500", critical: true }\n`, 14, /critical: is not a field/],
+    ['keys made here, perhaps', (t) => `${t}serverKeys: maybe\n`, 13, /must be one of allowed, refused/],
+    ['keys made here of an OCSP signer', (t) => `${t.replace('kind: leaf', 'kind: ocsp-signer')}serverKeys: allowed\n`, 13, /in its own token/],
     ['a signature algorithm that is refused', (t) => `${t}signatureAlgorithms: [ecdsa-sha1]\n`, 13, /must be one of ecdsa-sha256/],
     ['another name than the file\'s', (t) => t.replace('name: test', 'name: tset'), 1, /write test, or rename/],
   ])('with %s is refused at its line', (_what, change, line, says) => {
@@ -169,6 +171,7 @@ describe('the profiles that are shipped', () => {
     expect(withVin.map(({ name }) => name)).toEqual(['ecu-client-vin']);
   });
   it('allow keys that are made here where the name says so, and nowhere else', () => {
+    expect(parseProfile(`${good}serverKeys: refused\n`, 'test.yaml', { statusUrl })).toEqual(parseProfile(good, 'test.yaml', { statusUrl }));
     expect([...profiles.values()].filter(({ serverKeys }) => serverKeys === 'allowed').map(({ name }) => name)).toEqual(['ecu-client-made-key']);
   });
   it('let only the product ask for an OCSP signer, which is short-lived and unchecked (I19)', () => {

@@ -2,7 +2,7 @@ import { type BatchProgress, type KeyCounts, madeKeyTypes } from '@fleetroot/aut
 import { z } from 'zod';
 import { caChoice } from '../ca-choice.ts';
 
-/** Items of one batch; of RSA keys fewer, each of which takes the processor 1000 times as long. */
+/** Items of one batch; of RSA keys fewer, each of which takes the processor some 150 times as long. */
 export const MAX_KEYS = 1000;
 export const MAX_RSA_KEYS = 100;
 

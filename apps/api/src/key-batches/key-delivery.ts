@@ -16,7 +16,8 @@ export interface KeyDeliveryParts {
   readonly timeoutMs: number;
   /** Aborts when the process closes. */
   readonly closing: AbortSignal;
-  readonly turns: Turns;
+  /** Of passwords that are tried. */
+  readonly guesses: Turns;
 }
 
 /** Who fetches. That the batch is theirs was checked. */
@@ -89,7 +90,7 @@ export class KeyDelivery {
   async #pfx(encryptedKey: Uint8Array, { certificate, ecuSerial, ordinal }: Issued, password: string | undefined, receiver: Receiver): Promise<Uint8Array> {
     if (password === undefined) throw new PkiError('key.password-incorrect', 'this batch is for PKCS#12: send its password with the request for the key');
     const chain = (await this.#parts.authorities.chainAbove(certificate)).flatMap((pem) => decodePem(pem, 'internal').map(({ der }) => der));
-    return this.#parts.turns.take(receiver.id, async () => {
+    return this.#parts.guesses.take(receiver.id, async () => {
       const key = await openPrivateKey(encryptedKey, password);
       if (key === undefined) throw new PkiError('key.password-incorrect', 'the password is not the one that the batch was sent with');
       const spki = createPublicKey(key).export({ type: 'spki', format: 'der' });

@@ -28,7 +28,10 @@ export interface KeyMakingParts {
   readonly recipientOf: (pem: string) => Promise<ParsedCertificate>;
   /** Keyed hash of what identifies a submission: the ledger holds nothing that VINs could be guessed by. */
   readonly binding: (text: string) => Uint8Array;
+  /** Of batches that are made. */
   readonly turns: Turns;
+  /** Of passwords that are tried, the deliveries' too. Another than `turns`: a password may be tried within a turn of those. */
+  readonly guesses: Turns;
 }
 
 export interface KeySubmission {
@@ -47,8 +50,8 @@ export interface MadeBatch {
 
 /** That of an ordinary batch. */
 const PRIORITY = 10;
-/** Keys that are made at once: as many as Node's pool of threads works on. */
-const AT_ONCE = 4;
+/** Keys that are made at once: half of Node's pool of threads, so that the rest of the process has the other. */
+const AT_ONCE = 2;
 
 /** An item that was let through, and the key that was made for it. */
 interface Made {
@@ -174,7 +177,7 @@ export class KeyMaking {
     if (delivery.kind !== 'pkcs12') return true;
     const held = await this.#parts.madeKeys.anyHeld(id);
     if (held === undefined) return true;
-    return (await this.#parts.turns.take(principal.id, () => openPrivateKey(held.envelope, delivery.password))) !== undefined;
+    return (await this.#parts.guesses.take(principal.id, () => openPrivateKey(held.envelope, delivery.password))) !== undefined;
   }
 
   #bindingOf({ request: { delivery, ...rest } }: KeySubmission): Uint8Array {
