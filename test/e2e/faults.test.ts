@@ -232,7 +232,7 @@ describe('at once', () => {
 // The rows of `npm run faults`, in short (docs/faults.md): smaller batches, each once, on Redis, with a PostgreSQL that is
 // not the product's own. What takes its time by its nature is left to the long form.
 describe('each fault once', () => {
-  const LONG = ['issuer-killed', 'issuer-stalled', 'up-killed', 'redis-paused', 'postgres-frozen', 'half-open', 'disk-full', 'hsm-killed', 'clock-1h', 'clock+400days'];
+  const LONG = ['issuer-killed', 'issuer-stalled', 'sigterm', 'up-killed', 'token-away', 'redis-paused', 'postgres-frozen', 'half-open', 'disk-full', 'hsm-killed', 'clock-1h', 'clock+400days'];
   const short = rows.filter(({ id, backend }) => !LONG.includes(id) && (backend ?? 'redis') === 'redis');
   // The crash points of one part share a batch.
   const groups = Object.entries(Object.groupBy(short, ({ id, title }) => (id.startsWith('crash:') ? `a process dies at each point of ${id.slice(6).split('.')[0]}` : title)));

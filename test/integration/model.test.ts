@@ -101,5 +101,5 @@ test('whatever happens in whatever order, every ECU has its certificate in the e
   console.log(`${runs} runs, ${steps} steps, ${deaths} deaths`);
   // A model in which nothing befalls anybody shows nothing.
   expect(runs).toBeGreaterThan(0);
-  if (process.env['MODEL_PATH'] === undefined) expect(deaths).toBeGreaterThan(0);
+  if (steps > 100) expect(deaths).toBeGreaterThan(0);
 });
