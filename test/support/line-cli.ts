@@ -36,6 +36,14 @@ export function line(parameters: readonly string[], options: Parameters<typeof s
   return startLine(parameters, options).ended;
 }
 
+/** Kills it in `ms`. */
+export async function killed(running: Running, ms: number): Promise<Ended> {
+  const timer = setTimeout(() => running.child.kill('SIGKILL'), ms);
+  const ended = await running.ended;
+  clearTimeout(timer);
+  return ended;
+}
+
 /** Kills it, `ms` after it said its first word; a machine that is slow to start it does not matter. */
 export async function killedAfter(running: Running, ms: number): Promise<Ended> {
   let timer: NodeJS.Timeout | undefined;

@@ -37,11 +37,14 @@ export class UploadServer {
   /** Lines taken in, over all batches. */
   taken = 0;
   requests = 0;
+  /** Pause after `resultsAtOnce` results; a test may change it while results flow. */
+  resultMs: number;
   readonly #keys = new Map<string, string>();
   readonly #options: Required<UploadServerOptions>;
   readonly #server = createServer((request, response) => void this.#answer(request, response));
 
   constructor(options: UploadServerOptions = {}) {
+    this.resultMs = options.resultMs ?? 0;
     this.#options = { chunkItems: 50, chunkMs: 0, resultsAtOnce: 100, resultMs: 0, fault: () => undefined, ...options };
   }
 
@@ -157,7 +160,7 @@ export class UploadServer {
   }
 
   async #results(batch: Batch, query: URLSearchParams, response: ServerResponse): Promise<void> {
-    const { resultsAtOnce, resultMs } = this.#options;
+    const { resultsAtOnce } = this.#options;
     response.writeHead(200, { 'content-type': 'application/x-ndjson' });
     const wanted = query.get('outcome');
     for (let ordinal = Number(query.get('from') ?? 0); ordinal < batch.lines.length; ordinal++) {
@@ -168,7 +171,7 @@ export class UploadServer {
         ? { ordinal, ecuSerial: (JSON.parse(batch.lines[ordinal]!) as { ecuSerial?: string }).ecuSerial, outcome: 'issued', serial: ordinal.toString(16), certificate: 'AAAA' }
         : { ordinal, outcome: 'failed', code, detail: 'told by the test' };
       if (wanted === null || wanted === result.outcome) response.write(`${JSON.stringify(result)}\n`);
-      if (resultMs > 0 && (ordinal + 1) % resultsAtOnce === 0) await sleep(resultMs);
+      if (this.resultMs > 0 && (ordinal + 1) % resultsAtOnce === 0) await sleep(this.resultMs, undefined, { ref: false });
     }
     batch.state = 'done';
     response.end();
