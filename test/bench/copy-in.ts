@@ -14,11 +14,32 @@ interface CopyConnection {
 
 export type Field = Buffer | string | number | bigint | Date | null;
 /** How a column's value is sent in binary; integers by their width. */
-export type FieldType = 'int2' | 'int4' | 'int8' | 'text' | 'bytea' | 'uuid' | 'timestamptz';
+type FieldType = 'int2' | 'int4' | 'int8' | 'text' | 'bytea' | 'uuid' | 'timestamptz';
 
-/** Sends the rows by COPY in its binary form, as fast as the server takes them. Resolves when they are stored. */
-export async function copyIn(client: Client, table: string, columns: Readonly<Record<string, FieldType>>, rows: Iterable<readonly Field[]>): Promise<void> {
-  const types = Object.values(columns);
+/** A row as COPY takes it, and where the octets of each field begin. */
+export interface EncodedRow {
+  readonly octets: Buffer;
+  readonly at: Readonly<Record<string, number>>;
+}
+
+export type Columns = Readonly<Record<string, FieldType>>;
+
+export function encodeRow(columns: Columns, values: readonly Field[]): EncodedRow {
+  const buffer = Buffer.alloc(1 << 14);
+  const places: Record<string, number> = {};
+  let at = buffer.writeInt16BE(Object.keys(columns).length);
+  for (const [i, [name, type]] of Object.entries(columns).entries()) {
+    places[name] = at + 4;
+    at = writeField(buffer, at, type, values[i] ?? null);
+  }
+  return { octets: buffer.subarray(0, at), at: places };
+}
+
+/**
+ * Sends rows by COPY in its binary form, as fast as the server takes them. Resolves when they are stored. An encoded row
+ * may be changed as soon as the next one is asked for.
+ */
+export async function copyIn(client: Client, table: string, columns: Columns, rows: Iterable<Buffer>): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   let failed: Error | undefined;
   const send = async (connection: CopyConnection): Promise<void> => {
@@ -33,8 +54,7 @@ export async function copyIn(client: Client, table: string, columns: Readonly<Re
     };
     for (const row of rows) {
       if (failed !== undefined) return;
-      at = buffer.writeInt16BE(types.length, at);
-      for (const [i, type] of types.entries()) at = writeField(buffer, at, type, row[i] ?? null);
+      at += row.copy(buffer, at);
       if (at > CHUNK) await flush();
     }
     at = buffer.writeInt16BE(-1, at);
@@ -71,7 +91,7 @@ function writeField(buffer: Buffer, at: number, type: FieldType, value: Field): 
   switch (type) {
     case 'int2': return buffer.writeInt16BE(Number(value), buffer.writeInt32BE(2, at));
     case 'int4': return buffer.writeInt32BE(Number(value), buffer.writeInt32BE(4, at));
-    case 'int8': return buffer.writeBigInt64BE(BigInt(value as bigint), buffer.writeInt32BE(8, at));
+    case 'int8': return buffer.writeBigInt64BE(value as bigint, buffer.writeInt32BE(8, at));
     case 'timestamptz': return buffer.writeBigInt64BE(BigInt((value as Date).getTime() - EPOCH_MS) * 1000n, buffer.writeInt32BE(8, at));
     case 'uuid': return octets(buffer, at, Buffer.from((value as string).replaceAll('-', ''), 'hex'));
     case 'text': {

@@ -1,4 +1,4 @@
-// node --conditions=fleetroot-source test/bench/ledger.ts [--prefill N] [--items N]
+// node --conditions=fleetroot-source test/bench/ledger.ts [--prefill N] [--items N] [--without INDEX,INDEX]
 // What the ledger costs PostgreSQL, on one of its own: each certificate, and each start, with N certificates in it.
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -10,7 +10,7 @@ import { prefill } from './prefill.ts';
 const CHUNK = 250;
 const TICKS_PER_SECOND = 100;
 
-const { values } = parseArgs({ options: { prefill: { type: 'string', default: '0' }, items: { type: 'string', default: '20000' } } });
+const { values } = parseArgs({ options: { prefill: { type: 'string', default: '0' }, items: { type: 'string', default: '20000' }, without: { type: 'string', default: '' } } });
 const ledger = await openTestLedger();
 const client = new Client({ connectionString: ledger.postgres.databaseUrl.reveal() });
 await client.connect();
@@ -18,6 +18,7 @@ try {
   const rows = Number(values.prefill);
   if (rows > 0) await fill(rows);
   await startUp();
+  if (values.without !== '') await client.query(`DROP INDEX ${values.without}`);
   await cost(Number(values.items));
   await sizes();
 } finally {
@@ -29,7 +30,8 @@ async function fill(rows: number): Promise<void> {
   const began = performance.now();
   await prefill(ledger.postgres.databaseUrl.reveal(), rows, () => undefined, ledger.key);
   const seconds = (performance.now() - began) / 1000;
-  console.log(`prefill: ${rows} rows in ${seconds.toFixed(1)} s, ${Math.round(rows / seconds)}/s`);
+  const { user, system } = process.cpuUsage();
+  console.log(`prefill: ${rows} rows in ${seconds.toFixed(1)} s, ${Math.round(rows / seconds)}/s; processor here ${((user + system) / rows).toFixed(1)} us a row`);
 }
 
 /** Seconds of processor that the backends of this database have used. */

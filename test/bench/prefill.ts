@@ -4,7 +4,7 @@ import { type AuditEvent, eventPayload } from '@fleetroot/audit';
 import { LedgerKey } from '@fleetroot/core';
 import { extension } from '@fleetroot/x509';
 import { certify, named } from '../support/software-ca.ts';
-import { copyIn, type Field } from './copy-in.ts';
+import { copyIn, encodeRow } from './copy-in.ts';
 
 const CHUNK_ITEMS = 250;
 const BATCH_CHUNKS = 40;
@@ -115,57 +115,89 @@ async function prepare(client: Client, rows: number): Promise<Ground> {
   };
 }
 
+/** Always of the same length: it is written over in the row. */
 const ecuOf = (run: string, place: number): string => `PRE-${run}-${String(place).padStart(9, '0')}`;
 
-/** 32 octets that grow with the place: so the index is written in order, and what comes later falls anywhere into it. */
-function keyOf(run: string, rows: number, place: number): Buffer {
-  const key = createHash('sha256').update(run).digest();
-  key.writeUIntBE(Math.floor((place / rows) * 2 ** 48), 0, 6);
-  key.writeUInt32BE(place, 6);
-  return key;
+/**
+ * Writes 32 octets that grow with the place: so the index is written in order, and what comes later falls anywhere into
+ * it. Behind the first ten they are the run's.
+ */
+function writeKey(row: Buffer, at: number, rows: number, place: number): void {
+  row.writeUIntBE(Math.floor((place / rows) * 2 ** 48), at, 6);
+  row.writeUInt32BE(place, at + 6);
 }
+
+const keyOf = (run: string): Buffer => createHash('sha256').update(run).digest();
+
+const CERTIFICATE = {
+  id: 'int8', ca_id: 'int4', serial: 'bytea', profile_version_id: 'int4', chunk_id: 'int8', ordinal: 'int4', intent_id: 'int8', ecu_serial: 'text',
+  spki_sha256: 'bytea', not_before: 'timestamptz', not_after: 'timestamptz', issued_at: 'timestamptz', der: 'bytea',
+} as const;
 
 async function storeCertificates(
   client: Client, ground: Ground, chunks: readonly Chunk[], run: string, rows: number, key: LedgerKey, digests: Map<Chunk, string>,
 ): Promise<void> {
   const template = realCertificate();
-  function* certificates(): Iterable<readonly Field[]> {
+  function* certificates(): Iterable<Buffer> {
     for (const chunk of chunks) {
       const digest = createHash('sha256');
+      const { octets: row, at } = encodeRow(CERTIFICATE, [
+        0n, ground.caId, Buffer.alloc(18), ground.profileVersionId, chunk.id, 0, chunk.intentId, ecuOf(run, 0), keyOf(run),
+        new Date(chunk.signedAt.getTime() - 300_000), chunk.notAfter, chunk.signedAt, template.der,
+      ]);
+      const place = (column: keyof typeof CERTIFICATE): number => at[column] ?? 0;
+      const der = row.subarray(place('der'));
       for (let i = 0; i < chunk.items; i++) {
-        const place = chunk.from + i;
         const ordinal = chunk.first + i;
-        const serial = Buffer.from(key.deriveSerial({ seed: chunk.seed, signedAt: chunk.signedAt, form: 2 }, ordinal));
-        const der = Buffer.from(template.der);
-        serial.copy(der, template.serialAt);
+        const serial = key.deriveSerial({ seed: chunk.seed, signedAt: chunk.signedAt, form: 2 }, ordinal);
+        row.writeBigInt64BE(ground.certificateId + BigInt(chunk.from + i), place('id'));
+        row.set(serial, place('serial'));
+        row.writeInt32BE(ordinal, place('ordinal'));
+        row.write(ecuOf(run, chunk.from + i), place('ecu_serial'), 'latin1');
+        writeKey(row, place('spki_sha256'), rows, chunk.from + i);
+        der.set(serial, template.serialAt);
         digest.update(der);
-        yield [
-          ground.certificateId + BigInt(place), ground.caId, serial, ground.profileVersionId, chunk.id, ordinal, chunk.intentId, ecuOf(run, place),
-          keyOf(run, rows, place), new Date(chunk.signedAt.getTime() - 300_000), chunk.notAfter, chunk.signedAt, der,
-        ];
+        yield row;
       }
       digests.set(chunk, digest.digest('hex'));
     }
   }
-  await copyIn(client, 'certificate', {
-    id: 'int8', ca_id: 'int4', serial: 'bytea', profile_version_id: 'int4', chunk_id: 'int8', ordinal: 'int4', intent_id: 'int8', ecu_serial: 'text',
-    spki_sha256: 'bytea', not_before: 'timestamptz', not_after: 'timestamptz', issued_at: 'timestamptz', der: 'bytea',
-  }, certificates());
+  await copyIn(client, 'certificate', CERTIFICATE, certificates());
 }
+
+const ECU = { serial: 'text', part_number: 'text', created_at: 'timestamptz' } as const;
+const SUBJECT_KEY = { spki_sha256: 'bytea', owner: 'text' } as const;
 
 async function storeOwners(client: Client, chunks: readonly Chunk[], run: string, rows: number): Promise<void> {
   function* places(): Iterable<number> {
     for (const { from, items } of chunks) for (let i = 0; i < items; i++) yield from + i;
   }
-  function* ecus(): Iterable<readonly Field[]> {
-    for (const place of places()) yield [ecuOf(run, place), 'PN-100-A', new Date()];
+  function* ecus(): Iterable<Buffer> {
+    const { octets: row, at } = encodeRow(ECU, [ecuOf(run, 0), 'PN-100-A', new Date()]);
+    for (const place of places()) {
+      row.write(ecuOf(run, place), at['serial'] ?? 0, 'latin1');
+      yield row;
+    }
   }
-  function* keys(): Iterable<readonly Field[]> {
-    for (const place of places()) yield [keyOf(run, rows, place), `ecu:${ecuOf(run, place)}`];
+  function* keys(): Iterable<Buffer> {
+    const { octets: row, at } = encodeRow(SUBJECT_KEY, [keyOf(run), `ecu:${ecuOf(run, 0)}`]);
+    for (const place of places()) {
+      writeKey(row, at['spki_sha256'] ?? 0, rows, place);
+      row.write(`ecu:${ecuOf(run, place)}`, at['owner'] ?? 0, 'latin1');
+      yield row;
+    }
   }
-  await copyIn(client, 'ecu', { serial: 'text', part_number: 'text', created_at: 'timestamptz' }, ecus());
-  await copyIn(client, 'subject_key', { spki_sha256: 'bytea', owner: 'text' }, keys());
+  await copyIn(client, 'ecu', ECU, ecus());
+  await copyIn(client, 'subject_key', SUBJECT_KEY, keys());
 }
+
+const CHUNK = {
+  id: 'int8', batch_id: 'uuid', first: 'int4', items: 'int4', state: 'text', fence: 'int4', issued: 'int4', claimed_at: 'timestamptz', done_at: 'timestamptz',
+} as const;
+const INTENT = {
+  id: 'int8', chunk_id: 'int8', fence: 'int4', ca_id: 'int4', profile_version_id: 'int4', seed: 'bytea', signed_at: 'timestamptz', not_after: 'timestamptz',
+  first: 'int4', items: 'int4', state: 'text', serial_form: 'int2',
+} as const;
 
 async function storeWork(client: Client, ground: Ground, chunks: readonly Chunk[], digests: ReadonlyMap<Chunk, string>): Promise<void> {
   const batches = Map.groupBy(chunks, ({ batchId }) => batchId);
@@ -177,14 +209,10 @@ async function storeWork(client: Client, ground: Ground, chunks: readonly Chunk[
        VALUES ($1, $2, sha256('prefill'), $3, $4, 'done', $5, $6, $6, $6, $6)`, [id, ground.principalId, ground.caId, ground.profileVersionId, items, at]);
     await audit(client, at, { action: 'batch.accepted', actor: 'system:prefill', subject: `batch:${id}`, data: { items, ca: ground.caId } });
   }
-  await copyIn(client, 'chunk', {
-    id: 'int8', batch_id: 'uuid', first: 'int4', items: 'int4', state: 'text', fence: 'int4', issued: 'int4', claimed_at: 'timestamptz', done_at: 'timestamptz',
-  }, chunks.map(({ id, batchId, first, items, signedAt }) => [id, batchId, first, items, 'done', 1, items, signedAt, signedAt]));
-  await copyIn(client, 'intent', {
-    id: 'int8', chunk_id: 'int8', fence: 'int4', ca_id: 'int4', profile_version_id: 'int4', seed: 'bytea', signed_at: 'timestamptz', not_after: 'timestamptz',
-    first: 'int4', items: 'int4', state: 'text', serial_form: 'int2',
-  }, chunks.map(({ id, intentId, seed, signedAt, notAfter, first, items }) => [
-    intentId, id, 1, ground.caId, ground.profileVersionId, seed, signedAt, notAfter, first, items, 'stored', 2]));
+  await copyIn(client, 'chunk', CHUNK, chunks.map(({ id, batchId, first, items, signedAt }) =>
+    encodeRow(CHUNK, [id, batchId, first, items, 'done', 1, items, signedAt, signedAt]).octets));
+  await copyIn(client, 'intent', INTENT, chunks.map(({ id, intentId, seed, signedAt, notAfter, first, items }) => encodeRow(INTENT, [
+    intentId, id, 1, ground.caId, ground.profileVersionId, seed, signedAt, notAfter, first, items, 'stored', 2]).octets));
   for (const chunk of chunks) {
     await audit(client, chunk.signedAt, {
       action: 'chunk.issued', actor: 'system:prefill', subject: `batch:${chunk.batchId}`,

@@ -178,3 +178,50 @@ describe('the tables themselves refuse', () => {
     await expect(sql(statement)).rejects.toMatchObject({ code: '23514' });
   });
 });
+
+describe('a ledger of before the partitions', () => {
+  const PARTITIONS = '20261123000001_partitions';
+  let folder: string;
+  let before: Provisioned;
+  let old: Client;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'fleetroot-migrations-'));
+    await cp(migrationsFolder, folder, { recursive: true });
+    await rm(join(folder, PARTITIONS), { recursive: true });
+    await client.end();
+    const admin = new Client({ connectionString: postgres.adminUrl.reveal() });
+    await admin.connect();
+    await admin.query('DROP DATABASE fleetroot');
+    await admin.end();
+    before = await provision({ adminUrl: postgres.adminUrl, password: new Secret('one'), statusPassword: new Secret('two') });
+    await migrate({ databaseUrl: before.databaseUrl, folder });
+    old = new Client({ connectionString: before.databaseUrl.reveal() });
+    await old.connect();
+  });
+  afterAll(async () => {
+    await old.end();
+    await rm(folder, { recursive: true });
+    // The file's own afterAll ends it again.
+    client = new Client({ connectionString: before.databaseUrl.reveal() });
+    await client.connect();
+  });
+
+  it('keeps every certificate, each in its partition, and counts on', async () => {
+    const serials = [randomSerial(), key.deriveSerial({ seed: randomBytes(32), signedAt: new Date('2026-11-22T10:00:00Z'), form: 2 }, 1)];
+    for (const [i, serial] of serials.entries()) {
+      await old.query(`INSERT INTO certificate (ca_id, serial, profile_version_id, chunk_id, ordinal, ecu_serial, spki_sha256, not_before, not_after, issued_at, renewal_due_at, der)
+        VALUES (7, $1, 1, 5, $2, 'ECU', '', now(), now() + interval '1 day', now(), now(), $3)`, [serial, i, randomBytes(700)]);
+    }
+    const columns = 'id, ca_id, serial, profile_version_id, chunk_id, ordinal, intent_id, ecu_serial, subject_name, spki_sha256, not_before, not_after, issued_at, renewal_due_at, der';
+    const { rows: had } = await old.query(`SELECT ${columns} FROM certificate ORDER BY id`);
+    expect((await migrate({ databaseUrl: before.databaseUrl, folder: migrationsFolder })).applied).toEqual([PARTITIONS]);
+    expect((await old.query(`SELECT ${columns} FROM certificate ORDER BY id`)).rows).toEqual(had);
+    expect((await old.query('SELECT tableoid::regclass::text AS name FROM certificate ORDER BY id')).rows).toEqual([{ name: 'certificate_form_1' }, { name: 'certificate_2026' }]);
+    const { rows: [next] } = await old.query(`INSERT INTO certificate (ca_id, serial, profile_version_id, ordinal, spki_sha256, not_before, not_after, issued_at, der)
+      VALUES (7, $1, 1, 0, '', now(), now(), now(), '') RETURNING id`, [randomSerial()]);
+    expect(BigInt(next.id)).toBe(BigInt(had.at(-1)!.id) + 1n);
+    const status = await openStatusStore({ databaseUrl: before.statusDatabaseUrl, pool: 1 });
+    expect(await status.statuses(7, serials)).toEqual([{ status: 'good' }, { status: 'good' }]);
+    await status.close();
+  });
+});

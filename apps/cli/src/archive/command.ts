@@ -2,6 +2,7 @@ import { join, resolve } from 'node:path';
 import { PkiError, systemClock } from '@fleetroot/core';
 import { Command } from 'commander';
 import { cliActor } from '../ca/actor.ts';
+import { dataDirAt } from '../data-dir/layout.ts';
 import { withLedger } from '../ledger.ts';
 import { type LedgerFlags, ledgerOf, withLedgerFlags } from '../ledger-flags.ts';
 
@@ -25,7 +26,7 @@ export function archiveCommand(): Command {
 async function archive(flags: ArchiveFlags): Promise<void> {
   const days = Number(flags.afterDays);
   if (!Number.isSafeInteger(days) || days < 1) throw new PkiError('config.invalid', '--after-days takes a whole number from 1 on');
-  const folder = flags.folder ?? (flags.environment ? undefined : join(flags.dataDir, 'archive'));
+  const folder = flags.folder ?? (flags.environment ? undefined : dataDirAt(flags.dataDir).archive);
   if (folder === undefined) throw new PkiError('config.invalid', 'say where the files are to be written: --folder');
   const stop = new AbortController();
   // Ctrl-C ends it after the step it is at.

@@ -7,6 +7,8 @@ export interface DataDir {
   readonly lock: string;
   readonly logs: string;
   readonly deviceTls: string;
+  /** Of what expired and was moved out of the ledger; made when it is first needed. */
+  readonly archive: string;
   /** Path of a secret: `admin.token`, `ledger-key`. */
   secret(name: string): string;
   /** `softhsm2.conf` of a token; handed to the one process that may open it. */
@@ -20,6 +22,7 @@ export function dataDirAt(path: string): DataDir {
     lock: join(root, 'lock'),
     logs: join(root, 'logs'),
     deviceTls: join(root, 'device-tls'),
+    archive: join(root, 'archive'),
     secret: (name) => join(root, 'secrets', name),
     softhsmConf: (token) => join(root, 'softhsm', token, 'softhsm2.conf'),
   };

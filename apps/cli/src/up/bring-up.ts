@@ -51,6 +51,7 @@ function settingsFor(dir: DataDir, options: UpOptions, database: Database, hsmMo
     apiListen: at(options.apiPort),
     deviceListen: at(options.devicePort),
     deviceTlsDir: dir.deviceTls,
+    archiveDir: dir.archive,
     statusListen: at(options.statusPort),
     statusInternalListen: `127.0.0.1:${options.statusInternalPort}`,
     statusInternalUrl: `http://127.0.0.1:${options.statusInternalPort}`,

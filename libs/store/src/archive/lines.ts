@@ -2,7 +2,7 @@ import { PkiError } from '@fleetroot/core';
 import type { Database } from '../database.ts';
 
 /** The tables of an archive, as their rows stand in it and are deleted: what others point to comes after them. */
-export const archivedTables = ['certificate', 'revocation', 'burned_serial', 'intent', 'failure', 'made_key', 'chunk', 'batch', 'registration'] as const;
+const archivedTables = ['certificate', 'revocation', 'burned_serial', 'intent', 'failure', 'made_key', 'chunk', 'batch', 'registration'] as const;
 
 export type ArchivedTable = (typeof archivedTables)[number];
 
