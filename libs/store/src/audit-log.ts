@@ -1,5 +1,5 @@
 import { type AuditEvent, type AuditLog, type ChainedEvent, eventPayload } from '@fleetroot/audit';
-import type { Database, PrismaTransaction, Queryable } from './database.ts';
+import type { Database, PrismaTransaction, Queryable, Transaction } from './database.ts';
 
 const PAGE = 1000;
 
@@ -9,6 +9,11 @@ const PAGE = 1000;
  */
 export async function appendEvent(tx: Queryable, event: AuditEvent): Promise<void> {
   await tx.query('SELECT audit_append($1, $2)', [eventPayload(event), event.at]);
+}
+
+/** The same, without waiting for it: it goes out with COMMIT, so that nothing of this process is between lock and commit. */
+export function sendEvent(tx: Transaction, event: AuditEvent): void {
+  void tx.send('SELECT audit_append($1, $2)', [eventPayload(event), event.at]);
 }
 
 /** The same inside a transaction of Prisma's. */
