@@ -131,11 +131,11 @@ export class Database implements Queryable {
 const AFTER_A_FAILURE = '25P02';
 
 /** What failed first: a statement that was sent before may have, and nobody has looked at it. */
-async function causeOf(error: unknown, sent: readonly Promise<unknown>[]): Promise<unknown> {
-  if (sqlState(error) !== AFTER_A_FAILURE) return error;
+async function causeOf(thrown: unknown, sent: readonly Promise<unknown>[]): Promise<unknown> {
+  if (sqlState(thrown) !== AFTER_A_FAILURE) return thrown;
   const outcomes = await Promise.allSettled(sent);
   const first = outcomes.find((outcome) => outcome.status === 'rejected' && sqlState(outcome.reason) !== AFTER_A_FAILURE);
-  return first?.status === 'rejected' ? first.reason : error;
+  return first?.status === 'rejected' ? first.reason : thrown;
 }
 
 const names = new Map<string, string>();

@@ -75,7 +75,7 @@ export class PostgresBatchLedger implements BatchLedger {
       if (conflict !== undefined) throw new PkiError(conflict);
       const chunkId = await appendChunk(tx, this.#key, begun.batchId, [item], []);
       await close(tx, begun.batchId, bodySha256);
-      await addToOutbox(tx, jobOf(batch.purpose), { chunkId: String(chunkId) }, batch.priority);
+      await addToOutbox(tx, batch.purpose === 'renewal' ? 'renew-chunk' : 'issue-one', { chunkId: String(chunkId) }, batch.priority);
       await appendEvent(tx, event(begun.batchId));
       return { kind: 'new', batchId: begun.batchId, chunkId };
     });
