@@ -64,7 +64,7 @@ async function submit(csrs: readonly Uint8Array[], profileName = 'ecu-client', k
   await store.batches.accept(begun.batchId, new Uint8Array(32), { action: 'batch.accepted', actor: 'system:test', at: new Date(), subject: `batch:${begun.batchId}`, data: {} });
   const rows = await store.outbox.pending(1000);
   await store.outbox.remove(rows.map(({ id }) => id));
-  const payload = rows.findLast(({ job }) => job === 'issue-chunk')?.payload as { chunkId: string } | undefined;
+  const payload = rows.findLast(({ job }) => job === 'issue-chunk' || job === 'issue-one')?.payload as { chunkId: string } | undefined;
   return { batchId: begun.batchId, chunkId: BigInt(payload?.chunkId ?? 'no job') };
 }
 

@@ -76,6 +76,7 @@ async function startTestIssuer(): Promise<JobRunner> {
   });
   const runner = new JobRunner(queue, 'issuer', {
     'issue-chunk': async ({ chunkId }) => void await issuance.issueChunk(BigInt(chunkId)),
+    'issue-one': async ({ chunkId }) => void await issuance.issueChunk(BigInt(chunkId)),
     'renew-chunk': async ({ chunkId }) => void await issuance.issueChunk(BigInt(chunkId)),
     'publish-crl': async ({ caId }) => {
       const authority = (await store.authorities.all()).find(({ id }) => id === caId);

@@ -43,6 +43,7 @@ class CrlPublisher {
 const handlersOf = (issuance: Issuance, crls: CrlPublisher): JobHandlers => ({
   // A chunk that is done, or in other hands, is no fault: the job was delivered twice (I21).
   'issue-chunk': async ({ chunkId }) => { await issuance.issueChunk(BigInt(chunkId)); },
+  'issue-one': async ({ chunkId }) => { await issuance.issueChunk(BigInt(chunkId)); },
   'renew-chunk': async ({ chunkId }) => { await issuance.issueChunk(BigInt(chunkId)); },
   'publish-crl': ({ caId }) => crls.publish(caId),
 });

@@ -1,8 +1,29 @@
+const SLAB = 32 * 1024;
+/** Longer arrays have memory of their own, lest one that is kept holds much more than it needs. */
+const LONGEST_SHARED = 2048;
+let slab = new ArrayBuffer(SLAB);
+let used = 0;
+
+/**
+ * A new array of zeros. Short ones share an ArrayBuffer, of which each has its own part: one of its own costs an
+ * allocation outside of the heap, and the collector's work to free it.
+ */
+export function newOctets(length: number): Uint8Array {
+  if (length > LONGEST_SHARED) return new Uint8Array(length);
+  if (used + length > SLAB) {
+    slab = new ArrayBuffer(SLAB);
+    used = 0;
+  }
+  const octets = new Uint8Array(slab, used, length);
+  used += length;
+  return octets;
+}
+
 /** Concatenates the parts into one new array. */
 export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
   let length = 0;
   for (const part of parts) length += part.length;
-  const joined = new Uint8Array(length);
+  const joined = newOctets(length);
   let offset = 0;
   for (const part of parts) {
     joined.set(part, offset);

@@ -1,8 +1,11 @@
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto';
+import { newOctets } from './bytes.ts';
+import { ShortHmac } from './digest.ts';
 import { PkiError } from './pki-error.ts';
 
 const NONCE = 12;
 const TAG = 16;
+const SEED = 32;
 const DAY_MS = 86_400_000;
 
 /** What fixes the serial numbers of an intent; see `LedgerKey.deriveSerial`. */
@@ -33,7 +36,7 @@ export function serialDay(at: Date): Uint8Array {
 export class LedgerKey {
   readonly #seal: Uint8Array;
   readonly #index: Uint8Array;
-  readonly #serial: Uint8Array;
+  readonly #serial: ShortHmac;
 
   /** @throws PkiError `config.invalid` unless `key` has 32 octets */
   constructor(key: Uint8Array) {
@@ -42,7 +45,7 @@ export class LedgerKey {
       new Uint8Array(hkdfSync('sha256', key, new Uint8Array(0), `fleetroot/1/${purpose}`, 32));
     this.#seal = subkey('seal');
     this.#index = subkey('index');
-    this.#serial = subkey('serial');
+    this.#serial = new ShortHmac(subkey('serial'), SEED + 4);
   }
 
   /** AES-256-GCM: nonce, ciphertext, tag. `context` is authenticated: what was sealed for one row opens only there. */
@@ -78,11 +81,18 @@ export class LedgerKey {
    * Form 1, which was made until November 2026, has 16 octets and no day: 126 bits, behind the bits 0 and 1.
    */
   deriveSerial({ seed, signedAt, form }: SerialSource, ordinal: number): Uint8Array {
-    const place = Buffer.alloc(4);
-    place.writeUInt32BE(ordinal);
-    const mac = createHmac('sha256', this.#serial).update(seed).update(place).digest();
-    if (form === 2) return new Uint8Array(Buffer.concat([serialDay(signedAt), mac.subarray(0, 16)]));
-    const serial = new Uint8Array(mac.subarray(0, 16));
+    if (seed.length !== SEED) throw new PkiError('internal', `the seed of an intent has ${SEED} octets`);
+    const mac = this.#serial.of((into, at) => {
+      into.set(seed, at);
+      into.writeUInt32BE(ordinal, at + SEED);
+    }).subarray(0, 16);
+    if (form === 2) {
+      const serial = newOctets(18);
+      serial.set(serialDay(signedAt));
+      serial.set(mac, 2);
+      return serial;
+    }
+    const serial = new Uint8Array(mac);
     serial[0] = ((serial[0] ?? 0) & 0x3f) | 0x40;
     return serial;
   }

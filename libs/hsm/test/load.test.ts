@@ -62,6 +62,15 @@ describe('a call', () => {
     expect(hsm.mostOpen).toBe(2);
   });
 
+  it('of a single message goes before the rest of one that takes many slices, and behind other single ones', async () => {
+    const hsm = new SteadyHsm(1);
+    const load = controlled(hsm);
+    const signed = [load.sign('line', keyId, 'ecdsa-sha256', messages(320)), ...[7, 8].map((of) => load.sign('line', keyId, 'ecdsa-sha256', messages(1, of)))];
+    while (await hsm.step() > 0);
+    expect(hsm.slices.slice(0, 5).map((slice) => [slice.length, slice[0]?.[0]])).toEqual([[32, 0], [32, 0], [1, 7], [1, 8], [32, 0]]);
+    expect((await Promise.all(signed)).map((each) => each.length)).toEqual([320, 1, 1]);
+  });
+
   it('of nothing asks for nothing', async () => {
     const hsm = new SteadyHsm(1);
     expect(await controlled(hsm).sign('line', keyId, 'ecdsa-sha256', [])).toEqual([]);

@@ -1,5 +1,5 @@
 import { type AuditEvent, type AuditLog, type ChainedEvent, eventPayload } from '@fleetroot/audit';
-import type { Database, PrismaTransaction, Queryable } from './database.ts';
+import type { Database, PrismaTransaction, Queryable, Transaction } from './database.ts';
 
 const PAGE = 1000;
 
@@ -16,6 +16,11 @@ export async function appendEvents(tx: Queryable, events: readonly AuditEvent[])
   await tx.query(
     'SELECT audit_append(payload, at) FROM (SELECT * FROM unnest($1::text[], $2::timestamptz[]) WITH ORDINALITY AS e(payload, at, place) ORDER BY place) AS e',
     [events.map(eventPayload), events.map(({ at }) => at.toISOString())]);
+}
+
+/** `appendEvent` without waiting for it: it goes out with COMMIT, so that nothing of this process is between lock and commit. */
+export function sendEvent(tx: Transaction, event: AuditEvent): void {
+  void tx.send('SELECT audit_append($1, $2)', [eventPayload(event), event.at]);
 }
 
 /** The same inside a transaction of Prisma's. */

@@ -10,6 +10,15 @@ export interface Queryable {
   query<Row extends object>(text: string, values?: readonly unknown[]): Promise<readonly Row[]>;
 }
 
+/** A connection inside a transaction. Statements are sent as they come, without waiting for the answers of those before. */
+export interface Transaction extends Queryable {
+  /**
+   * A statement whose answer nobody waits for here: it goes out with those that follow, COMMIT at the latest. Where it
+   * fails, the transaction does. Its rows are there once the transaction is committed; the promise may be left alone.
+   */
+  send<Row extends object>(text: string, values?: readonly unknown[]): Promise<readonly Row[]>;
+}
+
 export type PrismaTransaction = Parameters<Parameters<PrismaClient['$transaction']>[0]>[0];
 
 /** A statement that takes longer is a fault: the work of one is milliseconds. */
@@ -33,7 +42,7 @@ export class Database implements Queryable {
   /** @param connectWithinMs how long a call waits for a connection, a new one or one of the pool */
   constructor(databaseUrl: Secret, pool: number, connectWithinMs = 5000) {
     this.#pool = new Pool({
-      connectionString: databaseUrl.reveal(), max: pool, types,
+      connectionString: databaseUrl.reveal(), max: pool, types, pipeline: true,
       connectionTimeoutMillis: connectWithinMs, keepAlive: true, allowExitOnIdle: false,
       statement_timeout: STATEMENT_TIMEOUT_MS, lock_timeout: STATEMENT_TIMEOUT_MS, idle_in_transaction_session_timeout: 30_000,
       // Above every statement timeout: only a peer that vanished without a word gets here.
@@ -57,28 +66,37 @@ export class Database implements Queryable {
   }
 
   /** Runs `work` in one transaction (READ COMMITTED): committed when it resolves, rolled back when it throws. */
-  async transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T> {
+  async transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
     let client: PoolClient;
     try {
       client = await this.#pool.connect();
     } catch (error) {
       throw storeError(error);
     }
-    const tx: Queryable = {
-      query: async <Row extends object>(text: string, values: readonly unknown[] = []) => (await client.query<Row>(prepared(text, values))).rows,
+    const query = async <Row extends object>(text: string, values: readonly unknown[] = []) => (await client.query<Row>(prepared(text, values))).rows;
+    const sent: Promise<unknown>[] = [];
+    const send = <Row extends object>(text: string, values?: readonly unknown[]): Promise<readonly Row[]> => {
+      const answer = query<Row>(text, values);
+      // Looked at with COMMIT.
+      answer.catch(() => undefined);
+      sent.push(answer);
+      return answer;
     };
     try {
-      await client.query('BEGIN');
-      const result = await work(tx);
-      await client.query('COMMIT');
+      void send('BEGIN');
+      const result = await work({ query, send });
+      // After a statement that failed COMMIT rolls back, and says nothing of it.
+      void send('COMMIT');
+      for (const answer of sent) await answer;
       client.release();
       return result;
     } catch (error) {
+      const cause = await causeOf(error, sent);
       // A connection that is not known to be sound is thrown away, and PostgreSQL rolls back for it: a ROLLBACK would
       // queue behind a statement that never answers.
-      if (isPkiError(error) || sqlState(error) !== undefined) await client.query('ROLLBACK').then(() => client.release(), () => client.release(true));
+      if (isPkiError(cause) || sqlState(cause) !== undefined) await client.query('ROLLBACK').then(() => client.release(), () => client.release(true));
       else client.release(true);
-      throw storeError(error);
+      throw storeError(cause);
     }
   }
 
@@ -108,6 +126,17 @@ export class Database implements Queryable {
     await this.#prisma.$disconnect();
     await this.#pool.end();
   }
+}
+
+/** SQLSTATE of whatever comes after the statement that failed: in_failed_sql_transaction. */
+const AFTER_A_FAILURE = '25P02';
+
+/** What failed first: a statement that was sent before may have, and nobody has looked at it. */
+async function causeOf(thrown: unknown, sent: readonly Promise<unknown>[]): Promise<unknown> {
+  if (sqlState(thrown) !== AFTER_A_FAILURE) return thrown;
+  const outcomes = await Promise.allSettled(sent);
+  const first = outcomes.find((outcome) => outcome.status === 'rejected' && sqlState(outcome.reason) !== AFTER_A_FAILURE);
+  return first?.status === 'rejected' ? first.reason : thrown;
 }
 
 const names = new Map<string, string>();

@@ -5,8 +5,9 @@
  */
 export interface PackedColumn {
   readonly blob: Buffer;
-  readonly at: readonly number[];
-  readonly length: readonly number[];
+  /** PostgreSQL's text of an int[]. */
+  readonly at: string;
+  readonly length: string;
 }
 
 export function packColumn(values: readonly Uint8Array[]): PackedColumn {
@@ -18,5 +19,19 @@ export function packColumn(values: readonly Uint8Array[]): PackedColumn {
     length.push(value.length);
     end += value.length;
   }
-  return { blob: Buffer.concat(values, end), at, length };
+  return { blob: Buffer.concat(values, end), at: numberList(at), length: numberList(length) };
+}
+
+/** PostgreSQL's text of an array of numbers, which pg would put together one by one. */
+export const numberList = (values: readonly (number | bigint | null)[]): string => `{${values.map((value) => value ?? 'NULL').join(',')}}`;
+
+/** The different times of a column, and for each row the place of its own among them, counted from 1: most rows share one. */
+export function distinctTimes(column: readonly Date[]): { readonly times: readonly string[]; readonly places: string } {
+  const places = new Map<number, number>();
+  const rows = column.map((time) => {
+    const known = places.get(time.getTime());
+    if (known === undefined) places.set(time.getTime(), places.size + 1);
+    return known ?? places.size;
+  });
+  return { times: [...places.keys()].map((ms) => new Date(ms).toISOString()), places: numberList(rows) };
 }

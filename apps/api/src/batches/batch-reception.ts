@@ -1,5 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
-import type { BatchLedger, BatchProgress } from '@fleetroot/authority';
+import { BATCH_PRIORITY, type BatchLedger, type BatchProgress } from '@fleetroot/authority';
 import { type Clock, crashPoint, equalBytes, PkiError } from '@fleetroot/core';
 import type { Logger } from '@fleetroot/telemetry';
 import type { BlockedKeys } from '@fleetroot/x509';
@@ -40,9 +40,6 @@ export interface ReceptionParts {
   readonly chunkItems: number;
   readonly maxItems: number;
 }
-
-/** Least of BullMQ's priorities for the chunks of batches: after single requests, which somebody waits for. */
-export const BATCH_PRIORITY = 10;
 
 /** Takes batches in: all of a body, or nothing of it. */
 export class BatchReception {

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import type { AuditEvent } from '@fleetroot/audit';
 import {
-  type BatchLedger, type BatchProgress, type DeliveryKind, type FailedItem, makeKey, type MadeKeyLedger, type NewBatch, type RequestItem, type SealKey,
+  BATCH_PRIORITY, type BatchLedger, type BatchProgress, type DeliveryKind, type FailedItem, makeKey, type MadeKeyLedger, type NewBatch, type RequestItem, type SealKey,
 } from '@fleetroot/authority';
 import { type Clock, crashPoint, equalBytes, PkiError, toBase64, toHex } from '@fleetroot/core';
 import type { Logger } from '@fleetroot/telemetry';
@@ -48,8 +48,6 @@ export interface MadeBatch {
   readonly created: boolean;
 }
 
-/** That of an ordinary batch. */
-const PRIORITY = 10;
 /** Keys that are made at once: half of Node's pool of threads, so that the rest of the process has the other. */
 const AT_ONCE = 2;
 
@@ -196,7 +194,7 @@ export class KeyMaking {
 }
 
 const newBatch = ({ principal, idempotencyKey, profile, caId }: KeySubmission): NewBatch => ({
-  principalId: principal.id, idempotencyKey, caId, profileVersionId: profile.versionId, priority: PRIORITY, purpose: 'line',
+  principalId: principal.id, idempotencyKey, caId, profileVersionId: profile.versionId, priority: BATCH_PRIORITY, purpose: 'line',
 });
 
 /** Shared by several loops; one that throws ends it for all. */

@@ -1,13 +1,12 @@
 import type { Readable } from 'node:stream';
 import { Body, Controller, Delete, Get, Headers, HttpCode, Inject, Param, Patch, Post, Query, Res } from '@nestjs/common';
-import { type Upload, UPLOAD_LIFE_MS } from '@fleetroot/authority';
+import { BATCH_PRIORITY, type Upload, UPLOAD_LIFE_MS } from '@fleetroot/authority';
 import { type Clock, PkiError, toHex } from '@fleetroot/core';
 import { Caller, type HttpPrincipal, Limits, type Pace, pacedBody, ZodPipe } from '@fleetroot/http';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { Authorities } from '../authorities.ts';
 import { batchBody, batchSchema } from '../batches/batch-body.ts';
-import { BATCH_PRIORITY } from '../batches/batch-reception.ts';
 import { itemSchema, resendChoice } from '../batches/batches.controller.ts';
 import { caChoice, chosenCa, NONE } from '../ca-choice.ts';
 import { idempotencyKey } from '../idempotency-key.ts';

@@ -1,4 +1,4 @@
-import type { OpenChunk, SigningPurpose, WaitingChunks } from '@fleetroot/authority';
+import { chunkJob, type OpenChunk, type WaitingChunks } from '@fleetroot/authority';
 import type { JobProducer, NewJob } from '@fleetroot/queue';
 import type { Logger } from '@fleetroot/telemetry';
 import type { Task } from '../task.ts';
@@ -13,9 +13,7 @@ const PAGES = 40;
 const LONG_MS = 60_000;
 const LONG_LIMIT = 100;
 
-const jobOf = (purpose: SigningPurpose): 'issue-chunk' | 'renew-chunk' => (purpose === 'renewal' ? 'renew-chunk' : 'issue-chunk');
-
-const chunkJob = ({ chunkId, purpose, priority }: OpenChunk): NewJob => ({ name: jobOf(purpose), payload: { chunkId: String(chunkId) }, priority });
+const jobFor = ({ chunkId, purpose, priority }: OpenChunk): NewJob => ({ name: chunkJob(purpose, priority), payload: { chunkId: String(chunkId) }, priority });
 
 /**
  * Asks for chunks whose issuer died. Its job is still in its hands as far as the queue knows, and takes in whatever asks for
@@ -29,7 +27,7 @@ export function orphanedChunksTask(
     async run() {
       const orphans = await chunks.orphaned(silentMs, PAGE);
       if (orphans.length === 0) return;
-      await producer.addMany(orphans.map((chunk) => ({ ...chunkJob(chunk), jobId: `chunk-${chunk.chunkId}-after-${chunk.fence}` })));
+      await producer.addMany(orphans.map((chunk) => ({ ...jobFor(chunk), jobId: `chunk-${chunk.chunkId}-after-${chunk.fence}` })));
       logger.info({ chunks: orphans.length }, 'chunks whose issuer fell silent were asked for again');
     },
   };
@@ -52,17 +50,20 @@ export function forgottenChunksTask(
         return;
       }
       const waiting = await chunks.pending(LONG_MS, undefined, LONG_LIMIT);
-      if (waiting.length > 0) await producer.addMany(waiting.map(chunkJob));
+      if (waiting.length > 0) await producer.addMany(waiting.map(jobFor));
     },
   };
 }
 
 /** The jobs are counted first: one that ends in between is missing from both. */
 async function isMissing(chunks: Pick<WaitingChunks, 'open'>, producer: Pick<JobProducer, 'waiting'>, graceMs: number): Promise<boolean> {
-  const jobs = { 'issue-chunk': await producer.waiting('issue-chunk'), 'renew-chunk': await producer.waiting('renew-chunk') };
-  const open = { 'issue-chunk': 0, 'renew-chunk': 0 };
-  for (const { purpose, chunks: count } of await chunks.open(graceMs)) open[jobOf(purpose)] += count;
-  return open['issue-chunk'] > jobs['issue-chunk'] || open['renew-chunk'] > jobs['renew-chunk'];
+  const jobs = new Map<ReturnType<typeof chunkJob>, number>();
+  for (const name of ['issue-one', 'issue-chunk', 'renew-chunk'] as const) jobs.set(name, await producer.waiting(name));
+  for (const { purpose, priority, chunks: count } of await chunks.open(graceMs)) {
+    const name = chunkJob(purpose, priority);
+    jobs.set(name, (jobs.get(name) ?? 0) - count);
+  }
+  return [...jobs.values()].some((spare) => spare < 0);
 }
 
 async function askForAll(chunks: Pick<WaitingChunks, 'pending'>, producer: Pick<JobProducer, 'addMany'>, graceMs: number, signal: AbortSignal): Promise<number> {
@@ -70,7 +71,7 @@ async function askForAll(chunks: Pick<WaitingChunks, 'pending'>, producer: Pick<
   let last: OpenChunk | undefined;
   for (let page = 0; page < PAGES && !signal.aborted; page++) {
     const waiting = await chunks.pending(graceMs, last, PAGE);
-    await producer.addMany(waiting.map(chunkJob));
+    await producer.addMany(waiting.map(jobFor));
     asked += waiting.length;
     last = waiting.at(-1);
     if (waiting.length < PAGE) break;

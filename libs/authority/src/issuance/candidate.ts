@@ -1,5 +1,4 @@
-import { hash } from 'node:crypto';
-import { equalBytes, PkiError } from '@fleetroot/core';
+import { equalBytes, PkiError, sha256 } from '@fleetroot/core';
 import {
   assembleCertificate, type BlockedKeys, lintCertificate, parseRequest, refuseBlockedKey, spkiSha256, verifyPossession, verifyWithKey,
 } from '@fleetroot/x509';
@@ -52,7 +51,7 @@ export function prepareCandidate(
     serial,
     spkiSha256: keySha256,
     owner: item.ecuSerial === undefined ? `server:${prepared.subjectName ?? ''}` : `ecu:${item.ecuSerial}`,
-    lintedSha256: hash('sha256', prepared.tbs, 'buffer'),
+    lintedSha256: sha256(prepared.tbs),
   };
 }
 
@@ -80,7 +79,7 @@ function refuseUnderConstraints({ constraints, authority }: Issuer, tbs: Uint8Ar
  */
 export function certify(issuer: Issuer, candidate: Candidate, signature: Uint8Array): IssuedItem {
   const { ordinal, serial, ecuSerial, subjectName, spkiSha256: keySha256, notBefore, notAfter, tbs } = candidate;
-  if (!equalBytes(hash('sha256', tbs, 'buffer'), candidate.lintedSha256)) {
+  if (!equalBytes(sha256(tbs), candidate.lintedSha256)) {
     throw new PkiError('internal', 'a TBSCertificate changed between lint and signature; nothing of the chunk was stored');
   }
   if (!verifyWithKey(issuer.publicKey, issuer.algorithm, tbs, signature)) {

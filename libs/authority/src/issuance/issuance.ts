@@ -35,8 +35,8 @@ export interface IssuanceParts {
   readonly observer?: IssuanceObserver;
 }
 
-/** Items between two breaths: some ten milliseconds of work, so that the event loop serves others in time (I25). */
-const ITEMS_BETWEEN_BREATHS = 50;
+/** Items between two breaths: a millisecond of work, so that the event loop serves others in time (I25). */
+const ITEMS_BETWEEN_BREATHS = 8;
 /** Faults of the whole chunk that no retry mends: its items fail with them. Found before anything can be signed. */
 const FINAL: readonly ErrorCode[] = ['ca.not-active', 'ca.not-found', 'profile.not-found'];
 /** Of the HSM: it may be back in a moment. */
@@ -52,11 +52,25 @@ const GENERATIONS = 3;
 /** After a longer wait for the HSM the time of the attempt is taken anew: the ledger refuses one that is behind its clock. */
 const LONG_WAIT_MS = 1000;
 
+/**
+ * Lets the event loop serve others between two slices of work. Of all chunks at work one slice runs a turn: who waits for
+ * a single certificate, which is less than a slice, never waits for more than one.
+ */
+class Breath {
+  #last: Promise<unknown> = Promise.resolve();
+
+  taken(): Promise<unknown> {
+    this.#last = this.#last.then(() => breathe());
+    return this.#last;
+  }
+}
+
 /** The chunk's way from requests to certificates on record; see "life of a certificate" in docs/architecture.md. */
 export class Issuance {
   readonly #parts: IssuanceParts;
   readonly #issuers: Issuers;
   readonly #blockedKeys: BlockedKeys;
+  readonly #breath = new Breath();
 
   constructor(parts: IssuanceParts) {
     this.#parts = parts;
@@ -204,7 +218,7 @@ export class Issuance {
     const { first, items, requests, chunkId } = attempt.chunk;
     const candidates: Candidate[] = [];
     for (const [i, item] of requests.entries()) {
-      if (i % ITEMS_BETWEEN_BREATHS === ITEMS_BETWEEN_BREATHS - 1) await breathe();
+      if (i % ITEMS_BETWEEN_BREATHS === ITEMS_BETWEEN_BREATHS - 1) await this.#breath.taken();
       // The ledger burns the serials of places first .. first + items - 1; one outside would escape it.
       if (item.ordinal < first || item.ordinal >= first + items) {
         throw new PkiError('internal', `an item of chunk ${chunkId} lies outside the chunk`);
@@ -225,7 +239,7 @@ export class Issuance {
     }
     const issued: IssuedItem[] = [];
     for (const [i, candidate] of admitted.entries()) {
-      if (i % ITEMS_BETWEEN_BREATHS === ITEMS_BETWEEN_BREATHS - 1) await breathe();
+      if (i % ITEMS_BETWEEN_BREATHS === ITEMS_BETWEEN_BREATHS - 1) await this.#breath.taken();
       issued.push(certify(issuer, candidate, signatures[i] ?? new Uint8Array(0)));
     }
     return issued;

@@ -12,9 +12,10 @@ export interface OpenChunk {
   readonly fence: number;
 }
 
-/** Chunks of one purpose. */
+/** Chunks of batches of one purpose and priority. */
 export interface BacklogOf {
   readonly purpose: SigningPurpose;
+  readonly priority: number;
   readonly chunks: number;
 }
 

@@ -51,6 +51,7 @@ export function compileProfile(
 ): CompiledProfile {
   const templateOf = templates(profile, issuer, algorithm);
   const octets = certificateOctets(issuer.spkiDer, algorithm);
+  const validity = validityOf({ ...profile, issuer });
   return {
     profile,
     issuer,
@@ -59,7 +60,7 @@ export function compileProfile(
     },
     prepare(facts, request, serial, signedAt) {
       requireSignature(profile, issuer.name, algorithm);
-      const { notBefore, notAfter } = validityAt({ ...profile, issuer }, signedAt);
+      const { notBefore, notAfter } = validity(signedAt);
       const names = requestedNames(profile, request);
       const attributes = requestedAttributes(profile, request);
       const tbs = templateOf(serial).build({
@@ -70,6 +71,16 @@ export function compileProfile(
       const subjectName = facts.ecuSerial === undefined ? names.dns[0] ?? attributes.commonName ?? profile.name : undefined;
       return { tbs, notBefore, notAfter, subjectName };
     },
+  };
+}
+
+/** As `validityAt`; the items of a chunk share their time, so that the last answer is kept. */
+function validityOf(term: Parameters<typeof validityAt>[0]): (signedAt: Date) => ReturnType<typeof validityAt> {
+  let last: { readonly ms: number; readonly validity: ReturnType<typeof validityAt> } | undefined;
+  return (signedAt) => {
+    const ms = signedAt.getTime();
+    if (last?.ms !== ms) last = { ms, validity: validityAt(term, signedAt) };
+    return last.validity;
   };
 }
 

@@ -18,6 +18,10 @@ export interface RequestedNames {
   readonly ip: readonly Uint8Array[];
 }
 
+/** What a profile takes that takes no name: most, on a line. */
+const NO_NAMES: RequestedNames = { dns: [], uri: [], ip: [] };
+const NO_ATTRIBUTES: Partial<Record<SubjectAttribute, string>> = {};
+
 type RequestRule = Extract<SubjectAltNameRule, { from: 'request' }> | Extract<SubjectAltNameRule, { kind: 'uri' }>;
 
 /**
@@ -31,16 +35,15 @@ export const requestedDnsNames = (profile: Profile, request: CertificationReques
 
 /** As `requestedDnsNames`, for every kind. @throws PkiError `request.name-refused`, `profile.field-missing` */
 export function requestedNames({ name, subjectAltNames }: Profile, request: CertificationRequest): RequestedNames {
+  if (!subjectAltNames.some(({ from }) => from === 'request')) return NO_NAMES;
   const rules = subjectAltNames.filter((rule): rule is RequestRule => rule.from === 'request');
   const found = { dns: new Set<string>(), uri: new Set<string>(), ip: new Map<string, Uint8Array>() };
-  if (rules.length > 0) {
-    for (const asked of request.subjectAltNames) take(name, rules, asked, found);
-    if (found.dns.size === 0 && rules.some(({ kind }) => kind === 'dns')) {
-      throw new PkiError('profile.field-missing', `the profile ${name} needs a DNS name in the request's subjectAltName`, { data: { field: 'dnsNames' } });
-    }
-    if (found.dns.size > MAX_NAMES) refuse(`the request asks for more than ${MAX_NAMES} DNS names`, 'dnsNames');
-    if (found.uri.size + found.ip.size > MAX_NAMES) refuse(`the request asks for more than ${MAX_NAMES} URIs and addresses`, 'subjectAltNames');
+  for (const asked of request.subjectAltNames) take(name, rules, asked, found);
+  if (found.dns.size === 0 && rules.some(({ kind }) => kind === 'dns')) {
+    throw new PkiError('profile.field-missing', `the profile ${name} needs a DNS name in the request's subjectAltName`, { data: { field: 'dnsNames' } });
   }
+  if (found.dns.size > MAX_NAMES) refuse(`the request asks for more than ${MAX_NAMES} DNS names`, 'dnsNames');
+  if (found.uri.size + found.ip.size > MAX_NAMES) refuse(`the request asks for more than ${MAX_NAMES} URIs and addresses`, 'subjectAltNames');
   return { dns: [...found.dns], uri: [...found.uri], ip: [...found.ip.values()] };
 }
 
@@ -72,9 +75,9 @@ function uri(value: string, prefix: string): string {
  *   twice, or that a certificate cannot hold
  */
 export function requestedAttributes({ name, subject }: Profile, request: CertificationRequest): Partial<Record<SubjectAttribute, string>> {
+  if (!subject.some((part) => 'from' in part && part.from === 'request')) return NO_ATTRIBUTES;
   const wanted = subject.flatMap((part) => ('from' in part && part.from === 'request' ? [part] : []));
   const values: Partial<Record<SubjectAttribute, string>> = {};
-  if (wanted.length === 0) return values;
   const given = parseName(request.subjectDer, 'request.malformed');
   for (const { type, optional } of wanted) {
     const [attribute, another] = given.filter((each) => each.type === type);

@@ -6,6 +6,7 @@
  * @returns 0 to `shards` - 1
  */
 export function crlShard(serial: Uint8Array, shards: number): number {
+  if (shards === 1) return 0;
   let value = 0;
   for (const octet of serial.subarray(Math.max(0, serial.length - 4))) value = value * 256 + octet;
   return value % shards;

@@ -85,7 +85,7 @@ class SlicedSigner<P extends string> implements LoadControl<P> {
       purpose, keyId, algorithm, messages, signatures: [], next: 0, out: 0, attempted: 0, failure: undefined,
       done: Promise.withResolvers<Uint8Array[]>(),
     };
-    queue.push(call);
+    enqueue(queue, call);
     add(this.#queued, purpose, messages.length);
     this.#dispatch();
     return call.done.promise;
@@ -164,6 +164,13 @@ class SlicedSigner<P extends string> implements LoadControl<P> {
     queue.splice(queue.indexOf(call), 1);
     add(this.#queued, call.purpose, call.next - call.messages.length);
   }
+}
+
+/** Of one purpose a call that fits into a slice, somebody's single certificate, goes before those that take many. */
+function enqueue<P extends string>(queue: Call<P>[], call: Call<P>): void {
+  const long = call.messages.length > SLICE ? -1 : queue.findIndex(({ messages }) => messages.length > SLICE);
+  if (long === -1) queue.push(call);
+  else queue.splice(long, 0, call);
 }
 
 function settle<P extends string>({ failure, next, messages, signatures, attempted, done }: Call<P>): void {

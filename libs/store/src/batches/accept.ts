@@ -1,12 +1,9 @@
 import type { AuditEvent } from '@fleetroot/audit';
-import { firstTurn, GREATEST_PRIORITY, type SigningPurpose } from '@fleetroot/authority';
+import { chunkJob, firstTurn, GREATEST_PRIORITY, type SigningPurpose } from '@fleetroot/authority';
 import { PkiError } from '@fleetroot/core';
 import { appendEvents } from '../audit-log.ts';
 import type { Queryable } from '../database.ts';
 import { announceOutbox } from '../outbox.ts';
-
-/** Which queue a chunk waits in. */
-export const jobOf = (purpose: SigningPurpose): 'issue-chunk' | 'renew-chunk' => (purpose === 'renewal' ? 'renew-chunk' : 'issue-chunk');
 
 interface ClosedBatch {
   readonly items: number;
@@ -23,7 +20,7 @@ export async function acceptBatch(tx: Queryable, batchId: string, bodySha256: Ui
     `INSERT INTO outbox (job, payload, priority)
      SELECT $2::text, jsonb_build_object('chunkId', id::text), least($3::int + turn, $4::int)
      FROM chunk WHERE batch_id = $1 AND state = 'pending' ORDER BY first RETURNING id`,
-    [batchId, jobOf(batch.purpose), batch.priority, GREATEST_PRIORITY]);
+    [batchId, chunkJob(batch.purpose, batch.priority), batch.priority, GREATEST_PRIORITY]);
   if (jobs.length > 0) await announceOutbox(tx);
   await appendEvents(tx, events);
 }

@@ -1,6 +1,7 @@
 import type { AuditEvent } from '@fleetroot/audit';
-import type {
-  BatchFilter, BatchLedger, BatchPlace, BatchProgress, BatchSummary, Begun, Cancelled, FailedItem, ItemResult, MadeKeys, NewBatch, RequestItem, Silence,
+import {
+  type BatchFilter, type BatchLedger, type BatchPlace, type BatchProgress, type BatchSummary, type Begun, type Cancelled, chunkJob, type FailedItem,
+  type ItemResult, type MadeKeys, type NewBatch, type RequestItem, type Silence,
 } from '@fleetroot/authority';
 import { crashPoint, type LedgerKey, PkiError } from '@fleetroot/core';
 import { appendEvent } from '../audit-log.ts';
@@ -9,7 +10,7 @@ import type { Database } from '../database.ts';
 import { conflictOnRecord } from '../fleet/register-ecus.ts';
 import { insertMadeKeys } from '../made-keys/insert.ts';
 import { addToOutbox } from '../outbox.ts';
-import { acceptBatch, closeBatch, jobOf } from './accept.ts';
+import { acceptBatch, closeBatch } from './accept.ts';
 import { appendChunk } from './append.ts';
 import { listBatches, readBatch } from './batch-row.ts';
 import { readSummary } from './batch-summary.ts';
@@ -80,7 +81,7 @@ export class PostgresBatchLedger implements BatchLedger {
       if (conflict !== undefined) throw new PkiError(conflict);
       const chunkId = await appendChunk(tx, this.#key, begun.batchId, [item], []);
       await closeBatch(tx, begun.batchId, bodySha256);
-      await addToOutbox(tx, jobOf(batch.purpose), { chunkId: String(chunkId) }, batch.priority);
+      await addToOutbox(tx, chunkJob(batch.purpose, batch.priority), { chunkId: String(chunkId) }, batch.priority);
       await appendEvent(tx, event(begun.batchId));
       return { kind: 'new', batchId: begun.batchId, chunkId };
     });

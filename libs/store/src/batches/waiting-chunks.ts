@@ -27,9 +27,9 @@ export class PostgresWaitingChunks implements WaitingChunks {
 
   open(acceptedBeforeMs: number): Promise<readonly BacklogOf[]> {
     return this.#database.query<BacklogOf>(
-      `SELECT b.purpose, count(*)::int AS chunks FROM chunk c JOIN batch b ON b.id = c.batch_id
+      `SELECT b.purpose, b.priority, count(*)::int AS chunks FROM chunk c JOIN batch b ON b.id = c.batch_id
        WHERE c.state <> 'done' AND b.state = 'accepted' AND b.accepted_at < clock_timestamp() - $1 * interval '1 millisecond'
-       GROUP BY b.purpose ORDER BY b.purpose`, [acceptedBeforeMs]);
+       GROUP BY b.purpose, b.priority ORDER BY b.purpose, b.priority`, [acceptedBeforeMs]);
   }
 
   async pending(acceptedBeforeMs: number, after: OpenChunk | undefined, limit: number): Promise<readonly OpenChunk[]> {

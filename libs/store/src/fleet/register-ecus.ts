@@ -1,6 +1,7 @@
 import type { RequestItem } from '@fleetroot/authority';
 import type { ErrorCode, LedgerKey } from '@fleetroot/core';
 import type { Queryable } from '../database.ts';
+import { numberList } from '../packed.ts';
 import { forgetVehicles, registerVehicles, vinIndex } from './vehicles.ts';
 
 export type EcuConflict = Extract<ErrorCode, 'ecu.part-number-conflict' | 'ecu.vehicle-conflict'>;
@@ -30,6 +31,8 @@ export async function registerEcus(tx: Queryable, key: LedgerKey, items: readonl
   const vehicles = await registerVehicles(tx, key, new Set(ecus.flatMap(({ vin }) => (vin === undefined ? [] : [vin]))));
   const vehicleOf: VehicleOf = ({ vin }) => (vin === undefined ? null : vehicles.ids.get(vin) ?? null);
   const known = await registerRows(tx, ecus, vehicleOf);
+  // Each is new, and in the item's own vehicle.
+  if (known === 'all new') return [];
   const inUse = new Set([...known.values()].map(({ vehicle_id }) => vehicle_id));
   await forgetVehicles(tx, [...vehicles.fresh].filter((id) => !inUse.has(id)));
   return ecus.flatMap((item) => {
@@ -41,21 +44,19 @@ export async function registerEcus(tx: Queryable, key: LedgerKey, items: readonl
   });
 }
 
-/** The ECUs' rows as they are now, by serial. */
-async function registerRows(tx: Queryable, ecus: readonly EcuItem[], vehicleOf: VehicleOf): Promise<ReadonlyMap<string, EcuRow>> {
+/** The ECUs' rows as they are now, by serial; or that none was on record, which most chunks of a line find. */
+async function registerRows(tx: Queryable, ecus: readonly EcuItem[], vehicleOf: VehicleOf): Promise<ReadonlyMap<string, EcuRow> | 'all new'> {
   const sorted = [...ecus].sort((a, b) => (a.ecuSerial < b.ecuSerial ? -1 : a.ecuSerial > b.ecuSerial ? 1 : a.ordinal - b.ordinal));
   // What a request says nothing of is not put on record: no part number, no ECU.
   const full = sorted.filter(({ partNumber }) => partNumber !== undefined);
-  const added = await tx.query<EcuRow>(
-    `INSERT INTO ecu (serial, part_number, vehicle_id)
-     SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])
-     ON CONFLICT (serial) DO NOTHING RETURNING serial, part_number, vehicle_id`,
-    [full.map(({ ecuSerial }) => ecuSerial), full.map(({ partNumber }) => partNumber), full.map(vehicleOf)]);
-  const known = new Map(added.map((row) => [row.serial, row]));
-  if (known.size < sorted.length) {
-    for (const row of await completeKnown(tx, sorted, vehicleOf)) known.set(row.serial, row);
-  }
-  return known;
+  const [row] = await tx.query<{ added: number }>(
+    `WITH added AS (
+       INSERT INTO ecu (serial, part_number, vehicle_id) SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])
+       ON CONFLICT (serial) DO NOTHING RETURNING 1)
+     SELECT count(*)::int AS added FROM added`,
+    [full.map(({ ecuSerial }) => ecuSerial), full.map(({ partNumber }) => partNumber), numberList(full.map(vehicleOf))]);
+  if (row?.added === sorted.length) return 'all new';
+  return new Map((await completeKnown(tx, sorted, vehicleOf)).map((known) => [known.serial, known]));
 }
 
 /** ECUs on record before; one that had no vehicle yet (it registered itself) gets the item's. */

@@ -1,71 +1,73 @@
 import type { AuditEvent } from '@fleetroot/audit';
 import type { ClaimedChunk, FailedItem, IssuedItem } from '@fleetroot/authority';
 import { type LedgerKey, PkiError } from '@fleetroot/core';
-import { appendEvent } from '../audit-log.ts';
+import { sendEvent } from '../audit-log.ts';
 import { insertFailures } from '../batches/append.ts';
-import type { Queryable } from '../database.ts';
-import { packColumn } from '../packed.ts';
+import type { Queryable, Transaction } from '../database.ts';
+import { distinctTimes, numberList, packColumn } from '../packed.ts';
 import { burnItems } from './burn.ts';
 
 /** See IssuanceLedger.complete. */
 export async function completeChunk(
-  tx: Queryable, key: LedgerKey, chunk: ClaimedChunk, intentId: bigint | undefined,
+  tx: Transaction, key: LedgerKey, chunk: ClaimedChunk, intentId: bigint | undefined,
   issued: readonly IssuedItem[], failed: readonly FailedItem[], event: AuditEvent,
 ): Promise<void> {
   if (issued.length > 0 && intentId === undefined) throw new PkiError('internal', 'certificates without an intent');
   // The fence is checked first and holds the row: whoever takes over later finds the chunk done. The sum of outcomes is
   // checked by the table itself.
-  const [guard] = await tx.query(
+  const guarded = tx.query(
     `UPDATE chunk SET state = 'done', sealed = NULL, issued = $3, failed = failed + $4, done_at = clock_timestamp()
      WHERE id = $1 AND fence = $2 AND state = 'signing' RETURNING id`,
     [chunk.chunkId, chunk.fence, issued.length, failed.length]);
+  const [[guard], caId] = await Promise.all([guarded, intentId === undefined ? undefined : closeIntent(tx, chunk, intentId)]);
   if (guard === undefined) throw new PkiError('store.stale-fence');
   if (intentId !== undefined) {
-    const caId = await closeIntent(tx, chunk, intentId);
-    await insertCertificates(tx, chunk, caId, intentId, issued);
+    if (caId === undefined) throw new PkiError('store.stale-fence', 'the intent is not open');
+    insertCertificates(tx, chunk, caId, intentId, issued);
   }
   await insertFailures(tx, chunk.chunkId, failed);
   if (intentId !== undefined) {
     await burnItems(tx, key, intentId, failed.filter(({ code }) => code === 'issuance.abandoned').map(({ ordinal }) => ordinal));
   }
-  await appendEvent(tx, event);
+  sendEvent(tx, event);
   // After the event: its lock lets one chunk at a time come here, so that of two last chunks the later one sees the other.
-  await tx.query(
+  void tx.send(
     `UPDATE batch SET state = 'done', completed_at = clock_timestamp() WHERE id = $1 AND state = 'accepted'
        AND NOT EXISTS (SELECT FROM chunk WHERE batch_id = $1 AND state <> 'done')`, [chunk.batchId]);
-  await tx.query(`SELECT pg_notify('fleetroot_chunk', $1)`, [String(chunk.chunkId)]);
+  void tx.send(`SELECT pg_notify('fleetroot_chunk', $1)`, [String(chunk.chunkId)]);
 }
 
-/** The CA that signed: of a batch whose CA was followed by another generation it is that one. */
-async function closeIntent(tx: Queryable, chunk: ClaimedChunk, intentId: bigint): Promise<number> {
+/** The CA that signed: of a batch whose CA was followed by another generation it is that one. undefined: the intent is not open. */
+async function closeIntent(tx: Queryable, chunk: ClaimedChunk, intentId: bigint): Promise<number | undefined> {
   const [closed] = await tx.query<{ ca_id: number }>(
     `UPDATE intent SET state = 'stored' WHERE id = $1 AND chunk_id = $2 AND fence = $3 AND state = 'open' RETURNING ca_id`,
     [intentId, chunk.chunkId, chunk.fence]);
-  if (closed === undefined) throw new PkiError('store.stale-fence', 'the intent is not open');
-  return closed.ca_id;
+  return closed?.ca_id;
 }
 
-async function insertCertificates(tx: Queryable, chunk: ClaimedChunk, caId: number, intentId: bigint, issued: readonly IssuedItem[]): Promise<void> {
+function insertCertificates(tx: Transaction, chunk: ClaimedChunk, caId: number, intentId: bigint, issued: readonly IssuedItem[]): void {
   if (issued.length === 0) return;
   const serials = packColumn(issued.map(({ serial }) => serial));
   const keys = packColumn(issued.map(({ spkiSha256 }) => spkiSha256));
   const ders = packColumn(issued.map(({ der }) => der));
-  await tx.query(
+  const begins = distinctTimes(issued.map(({ notBefore }) => notBefore));
+  const ends = distinctTimes(issued.map(({ notAfter }) => notAfter));
+  void tx.send(
     `INSERT INTO certificate (ca_id, profile_version_id, chunk_id, intent_id, issued_at, ordinal, ecu_serial, subject_name,
        not_before, not_after, serial, spki_sha256, der)
-     SELECT $1::int, $2::int, $3::bigint, $4::bigint, clock_timestamp(), ordinal, ecu_serial, subject_name, not_before, not_after,
+     SELECT $1::int, $2::int, $3::bigint, $4::bigint, clock_timestamp(), ordinal, ecu_serial, subject_name,
+       ($11::timestamptz[])[begins], ($12::timestamptz[])[ends],
        substring($5::bytea FROM serial_at FOR serial_length), substring($6::bytea FROM key_at FOR key_length),
        substring($7::bytea FROM der_at FOR der_length)
      FROM unnest(
-       $8::int[], $9::text[], $10::text[], $11::timestamptz[], $12::timestamptz[],
-       $13::int[], $14::int[], $15::int[], $16::int[], $17::int[], $18::int[])
-       AS item (ordinal, ecu_serial, subject_name, not_before, not_after,
+       $8::int[], $9::text[], $10::text[],
+       $13::int[], $14::int[], $15::int[], $16::int[], $17::int[], $18::int[], $19::int[], $20::int[])
+       AS item (ordinal, ecu_serial, subject_name, begins, ends,
          serial_at, serial_length, key_at, key_length, der_at, der_length)`,
     [
       caId, chunk.profileVersionId, chunk.chunkId, intentId, serials.blob, keys.blob, ders.blob,
-      issued.map(({ ordinal }) => ordinal), issued.map(({ ecuSerial }) => ecuSerial ?? null),
-      issued.map(({ subjectName }) => subjectName ?? null), issued.map(({ notBefore }) => notBefore.toISOString()),
-      issued.map(({ notAfter }) => notAfter.toISOString()),
+      numberList(issued.map(({ ordinal }) => ordinal)), issued.map(({ ecuSerial }) => ecuSerial ?? null),
+      issued.map(({ subjectName }) => subjectName ?? null), begins.times, ends.times, begins.places, ends.places,
       serials.at, serials.length, keys.at, keys.length, ders.at, ders.length,
     ]);
 }

@@ -31,8 +31,9 @@ export class PostgresIssuanceLedger implements IssuanceLedger, IssuanceBacklog {
       `UPDATE chunk SET claimed_at = clock_timestamp() WHERE id = $1 AND fence = $2 AND state = 'signing'`, [chunkId, fence]);
   }
 
-  recordIntent(chunk: ClaimedChunk, intent: NewIntent): Promise<RecordedIntent> {
-    return this.#database.transaction((tx) => recordIntent(tx, this.#key, chunk, intent));
+  async recordIntent(chunk: ClaimedChunk, intent: NewIntent): Promise<RecordedIntent> {
+    const { intentId, refused } = await this.#database.transaction((tx) => recordIntent(tx, this.#key, chunk, intent));
+    return { intentId: await intentId, refused };
   }
 
   complete(

@@ -1,6 +1,6 @@
 import { type CaState, type ClaimedChunk, may, type NewIntent, type RecordedIntent } from '@fleetroot/authority';
 import { type LedgerKey, PkiError } from '@fleetroot/core';
-import type { Queryable } from '../database.ts';
+import type { Queryable, Transaction } from '../database.ts';
 import { registerEcus } from '../fleet/register-ecus.ts';
 import { advances, requireSaneTime } from '../signing-time.ts';
 
@@ -19,9 +19,15 @@ interface GuardRow {
 
 type Refused = RecordedIntent['refused'][number];
 
+/** What is recorded; `intentId` is there once the transaction is committed. */
+interface Recording {
+  readonly intentId: Promise<bigint>;
+  readonly refused: RecordedIntent['refused'];
+}
+
 /** See IssuanceLedger.recordIntent. */
-export async function recordIntent(tx: Queryable, key: LedgerKey, chunk: ClaimedChunk, intent: NewIntent): Promise<RecordedIntent> {
-  const [guard] = await tx.query<GuardRow>(
+export async function recordIntent(tx: Transaction, key: LedgerKey, chunk: ClaimedChunk, intent: NewIntent): Promise<Recording> {
+  const guarded = tx.query<GuardRow>(
     `UPDATE chunk SET claimed_at = clock_timestamp() FROM ca, profile_version p
      WHERE chunk.id = $1 AND chunk.fence = $2 AND chunk.state = 'signing' AND ca.id = $3 AND p.id = $4
      RETURNING ca.name, ca.state, ca.key_id IS NOT NULL AS key_here, ca.not_before, ca.not_after, ca.last_signed_at,
@@ -31,21 +37,24 @@ export async function recordIntent(tx: Queryable, key: LedgerKey, chunk: Claimed
            UNION SELECT above.parent_id, above.revoked_at FROM line JOIN ca above ON above.id = line.parent_id)
          SELECT bool_or(revoked_at IS NOT NULL) FROM line) AS line_revoked`,
     [chunk.chunkId, chunk.fence, intent.caId, chunk.profileVersionId]);
+  // Of a chunk that may not be issued the keys go as they came: the transaction is rolled back.
+  const [[guard], refusedKeys] = await Promise.all([guarded, reserveKeys(tx, intent.keys)]);
   if (guard === undefined) throw new PkiError('store.stale-fence');
   // The clock first: by a wrong one a CA looks expired, and its items would fail for good.
   requireSaneTime(intent.signedAt, guard.now, guard.last_signed_at);
   requireIssuing(guard, intent);
-  const refused = await admit(tx, key, chunk, intent.keys);
-  const [row] = await tx.query<{ id: bigint }>(
+  const refused = await admit(tx, key, chunk, intent.keys, refusedKeys);
+  const rows = tx.send<{ id: bigint }>(
     `INSERT INTO intent (chunk_id, fence, ca_id, profile_version_id, seed, signed_at, not_after, first, items)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id`,
     [chunk.chunkId, chunk.fence, intent.caId, chunk.profileVersionId, intent.seed, intent.signedAt, intent.notAfter, chunk.first, chunk.items]);
-  if (row === undefined) throw new PkiError('internal', 'an intent was not stored');
+  const intentId = rows.then(([row]) => row?.id ?? Promise.reject(new PkiError('internal', 'an intent was not stored')));
+  intentId.catch(() => undefined);
   // Last: the row is every issuer's.
   if (advances(intent.signedAt, guard.last_signed_at)) {
-    await tx.query('UPDATE ca SET last_signed_at = GREATEST(last_signed_at, $2) WHERE id = $1', [intent.caId, intent.signedAt]);
+    void tx.send('UPDATE ca SET last_signed_at = GREATEST(last_signed_at, $2) WHERE id = $1', [intent.caId, intent.signedAt]);
   }
-  return { intentId: row.id, refused };
+  return { intentId, refused };
 }
 
 /** One that waits for its turn, or has had it, certifies its OCSP signers and nothing else (I10). */
@@ -62,39 +71,40 @@ function requireIssuing(ca: GuardRow, { signedAt, notAfter }: NewIntent): void {
 }
 
 /**
- * Reserves the keys and puts the ECUs on record, each only for an item that may be signed: this is where a request counts
- * for the first time, and what is refused leaves nothing that could stand in the way of the right request.
+ * Puts the ECUs on record, each only for an item that may be signed, and takes back the keys of the others: this is where
+ * a request counts for the first time, and what is refused leaves nothing that could stand in the way of the right request.
  */
-async function admit(tx: Queryable, key: LedgerKey, { requests }: ClaimedChunk, keys: NewIntent['keys']): Promise<readonly Refused[]> {
+async function admit(
+  tx: Queryable, key: LedgerKey, { requests }: ClaimedChunk, keys: NewIntent['keys'], refused: readonly Refused[],
+): Promise<readonly Refused[]> {
   if (keys.length === 0) return [];
-  const { added, refused } = await reserveKeys(tx, keys);
   const out = new Set(refused.map(({ ordinal }) => ordinal));
-  const keyOf = new Map(keys.filter(({ ordinal }) => !out.has(ordinal)).map(({ ordinal, spkiSha256 }) => [ordinal, hex(spkiSha256)]));
-  const conflicts = await registerEcus(tx, key, requests.filter(({ ordinal }) => keyOf.has(ordinal)));
+  const wanted = new Set(keys.map(({ ordinal }) => ordinal));
+  const conflicts = await registerEcus(tx, key, requests.filter(({ ordinal }) => wanted.has(ordinal) && !out.has(ordinal)));
   if (conflicts.length === 0) return refused;
+  const keyOf = new Map(keys.filter(({ ordinal }) => !out.has(ordinal)).map(({ ordinal, spkiSha256 }) => [ordinal, hex(spkiSha256)]));
   const dropped = new Set(conflicts.map(({ ordinal }) => keyOf.get(ordinal) ?? ''));
   for (const { ordinal } of conflicts) keyOf.delete(ordinal);
   for (const kept of keyOf.values()) dropped.delete(kept);
-  await tx.query('DELETE FROM subject_key WHERE spki_sha256 = ANY($1::bytea[])', [added.filter((spkiSha256) => dropped.has(hex(spkiSha256)))]);
+  // Only what this transaction has put there.
+  await tx.query('DELETE FROM subject_key WHERE spki_sha256 = ANY($1::bytea[]) AND xmin = pg_current_xact_id()::xid', [
+    keys.filter(({ spkiSha256 }) => dropped.has(hex(spkiSha256))).map(({ spkiSha256 }) => spkiSha256)]);
   return [...refused, ...conflicts];
 }
 
-interface ReservedKeys {
-  /** Those that nobody had: rows of this transaction. */
-  readonly added: readonly Buffer[];
-  readonly refused: readonly Refused[];
-}
-
-/** Keys by the owner that has them from now on, and the items whose key is another's or blocked (I11). */
-async function reserveKeys(tx: Queryable, keys: NewIntent['keys']): Promise<ReservedKeys> {
+/** Gives each key the owner that has it from now on. @returns the items whose key is another's or blocked (I11) */
+async function reserveKeys(tx: Queryable, keys: NewIntent['keys']): Promise<readonly Refused[]> {
+  if (keys.length === 0) return [];
   // One order for everybody: two issuers that reserve the same keys must not wait for each other.
   const sorted = [...keys].sort((a, b) => Buffer.compare(a.spkiSha256, b.spkiSha256) || a.ordinal - b.ordinal);
-  const rows = await tx.query<{ spki_sha256: Buffer; owner: string }>(
-    `INSERT INTO subject_key (spki_sha256, owner) SELECT * FROM unnest($1::bytea[], $2::text[])
-     ON CONFLICT (spki_sha256) DO NOTHING RETURNING spki_sha256, owner`,
-    [sorted.map(({ spkiSha256 }) => spkiSha256), sorted.map(({ owner }) => owner)]);
-  const added = rows.map(({ spki_sha256 }) => spki_sha256);
-  return { added, refused: added.length === sorted.length ? [] : await refusedKeys(tx, keys) };
+  const [row] = await tx.query<{ added: number }>(
+    `WITH added AS (
+       INSERT INTO subject_key (spki_sha256, owner)
+       SELECT substring($1::bytea FROM (32 * place - 31)::int FOR 32), owner FROM unnest($2::text[]) WITH ORDINALITY AS given (owner, place)
+       ON CONFLICT (spki_sha256) DO NOTHING RETURNING 1)
+     SELECT count(*)::int AS added FROM added`,
+    [Buffer.concat(sorted.map(({ spkiSha256 }) => spkiSha256)), sorted.map(({ owner }) => owner)]);
+  return row?.added === sorted.length ? [] : refusedKeys(tx, keys);
 }
 
 async function refusedKeys(tx: Queryable, keys: NewIntent['keys']): Promise<Refused[]> {

@@ -1,3 +1,5 @@
+import { newOctets } from '@fleetroot/core';
+
 /**
  * Writes DER from its end to its beginning, so that every length is known when its header is written: no copy of inner
  * values, no second pass. One instance is used over and over; nothing may be kept of its buffer.
@@ -55,7 +57,7 @@ export class DerBackWriter {
 
   /** A copy of everything written. */
   take(): Uint8Array {
-    const copy = new Uint8Array(this.#buffer.length - this.#start);
+    const copy = newOctets(this.#buffer.length - this.#start);
     copy.set(this.#buffer.subarray(this.#start));
     return copy;
   }

@@ -41,22 +41,22 @@ export class DerReader {
 
   /** Content octets of the next value, which must have this tag. `field` names it in errors. */
   value(tagOctet: number, field: string): Uint8Array {
-    const [start, end] = this.#take(tagOctet, field);
-    return this.#bytes.subarray(start, end);
+    const start = this.#take(tagOctet, field);
+    return this.#bytes.subarray(start, this.#offset);
   }
 
   /** The next value whole: tag, length and content. */
   element(field: string, tagOctet?: number): Uint8Array {
     const from = this.#offset;
-    const [, end] = this.#take(tagOctet, field);
-    return this.#bytes.subarray(from, end);
+    this.#take(tagOctet, field);
+    return this.#bytes.subarray(from, this.#offset);
   }
 
   /** A reader over the content of the next value. */
   enter(tagOctet: number, field: string): DerReader {
     if (this.#depth >= MAX_DEPTH) this.fail(field, 'is nested too deeply');
-    const [start, end] = this.#take(tagOctet, field);
-    return new DerReader(this.#bytes, this.#code, start, end, this.#depth + 1);
+    const start = this.#take(tagOctet, field);
+    return new DerReader(this.#bytes, this.#code, start, this.#offset, this.#depth + 1);
   }
 
   /** A reader over the next value if it has this tag, else undefined and nothing is read. */
@@ -78,7 +78,9 @@ export class DerReader {
   smallInteger(field: string): number {
     const content = this.integer(field);
     if (content.length > 6) this.fail(field, 'is too large');
-    return content.reduce((value, octet) => value * 256 + octet, 0);
+    let value = 0;
+    for (let i = 0; i < content.length; i++) value = value * 256 + (content[i] ?? 0);
+    return value;
   }
 
   /** An OBJECT IDENTIFIER in dotted decimal. */
@@ -127,8 +129,8 @@ export class DerReader {
     });
   }
 
-  /** Start and end of the content of the next value; moves past it. */
-  #take(tagOctet: number | undefined, field: string): [number, number] {
+  /** Start of the content of the next value; moves past it, to its end. */
+  #take(tagOctet: number | undefined, field: string): number {
     const bytes = this.#bytes;
     const from = this.#offset;
     const found = from < this.#end ? bytes[from] : undefined;
@@ -154,7 +156,7 @@ export class DerReader {
     }
     if (at + length > this.#end) this.fail(field, 'is longer than the input');
     this.#offset = at + length;
-    return [at, at + length];
+    return at;
   }
 }
 

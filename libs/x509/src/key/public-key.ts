@@ -1,5 +1,5 @@
 import { createPublicKey, hash, type KeyObject } from 'node:crypto';
-import { equalBytes, type ErrorCode, PkiError } from '@fleetroot/core';
+import { equalBytes, type ErrorCode, PkiError, sha256 } from '@fleetroot/core';
 import { DerReader } from '../der/reader.ts';
 import { nullValue, oid, sequence, tag } from '../der/writer.ts';
 import { algorithmIdentifier, octetKey, type SignatureAlgorithm } from './algorithm.ts';
@@ -77,8 +77,15 @@ function explainRefusal(algorithm: Uint8Array, code: ErrorCode): never {
  * first used.
  * @throws PkiError `code` where it is not well-formed; `request.key-refused` where it is weak or of another kind
  */
-export function publicKeyFacts(spkiDer: Uint8Array, code: ErrorCode): PublicKeyFacts {
+export const publicKeyFacts = (spkiDer: Uint8Array, code: ErrorCode): PublicKeyFacts => readPublicKey(spkiDer, code).facts;
+
+/** The facts, and the algorithms it can sign by: begin with one of `family`. Throws as `publicKeyFacts`. */
+export function readPublicKey(spkiDer: Uint8Array, code: ErrorCode): { readonly facts: PublicKeyFacts; readonly family: readonly string[] } {
   const { form, key } = openSpki(spkiDer, code);
+  return { facts: factsOf(form, key, spkiDer, code), family: form.family };
+}
+
+function factsOf(form: KeyForm, key: Uint8Array, spkiDer: Uint8Array, code: ErrorCode): PublicKeyFacts {
   if (form.keyType === 'rsa') return { keyType: 'rsa', bits: rsaBits(key, code), spkiDer };
   if (form.keyType === 'ed25519') {
     if (key.length !== 32) refuse('an Ed25519 key has 32 octets');
@@ -127,11 +134,14 @@ export const signatureAlgorithmFor = (spkiDer: Uint8Array): SignatureAlgorithm =
 /** Whether a key of this SubjectPublicKeyInfo can make such a signature; false for a key that is not accepted. */
 export function algorithmFitsKey(algorithm: SignatureAlgorithm, spkiDer: Uint8Array): boolean {
   try {
-    return openSpki(spkiDer, 'request.key-refused').form.family.some((prefix) => algorithm.startsWith(prefix));
+    return isOfFamily(algorithm, openSpki(spkiDer, 'request.key-refused').form.family);
   } catch {
     return false;
   }
 }
+
+export const isOfFamily = (algorithm: SignatureAlgorithm, family: readonly string[]): boolean =>
+  family.some((prefix) => algorithm.startsWith(prefix));
 
 let lastIdentified: { readonly spkiDer: Uint8Array; readonly identifier: Uint8Array } | undefined;
 
@@ -150,11 +160,11 @@ export function keyIdentifier(spkiDer: Uint8Array): Uint8Array {
 function identify(spkiDer: Uint8Array): Uint8Array {
   const spki = new DerReader(spkiDer, 'request.malformed').enter(tag.sequence, 'subjectPublicKeyInfo');
   spki.element('subjectPublicKeyInfo.algorithm');
-  return hash('sha1', spki.bitString('subjectPublicKey'), 'buffer');
+  return Buffer.from(hash('sha1', spki.bitString('subjectPublicKey'), 'latin1'), 'latin1');
 }
 
 /** SHA-256 of the SubjectPublicKeyInfo: the name of a key in the ledger. */
-export const spkiSha256 = (spkiDer: Uint8Array): Uint8Array => hash('sha256', spkiDer, 'buffer');
+export const spkiSha256 = (spkiDer: Uint8Array): Uint8Array => sha256(spkiDer);
 
 /**
  * The key for node:crypto. Import from SPKI was the fastest of the ways that Node has (JWK and raw took longer).

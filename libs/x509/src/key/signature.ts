@@ -1,4 +1,4 @@
-import { constants, type KeyObject, verify } from 'node:crypto';
+import { constants, createVerify, type KeyObject, verify } from 'node:crypto';
 import { PkiError } from '@fleetroot/core';
 import { integer, sequence } from '../der/writer.ts';
 import { digestOf, type SignatureAlgorithm } from './algorithm.ts';
@@ -32,6 +32,20 @@ export function verifyWithKey(
     return verify(digestOf(algorithm) ?? null, message, withPadding(key, algorithm), signature);
   } catch {
     // OpenSSL throws where the parameters of an id-RSASSA-PSS key forbid the algorithm.
+    return false;
+  }
+}
+
+/**
+ * As `verifyWithKey`, for a key that is used this once: without a KeyObject of it, which costs more than it is worth then.
+ * False, too, for a key that cannot be imported.
+ */
+export function verifyWithSpki(spkiDer: Uint8Array, algorithm: SignatureAlgorithm, message: Uint8Array, signature: Uint8Array): boolean {
+  const digest = digestOf(algorithm);
+  if (digest === undefined || !algorithm.startsWith('ecdsa-')) return verifySignature(spkiDer, algorithm, message, signature);
+  try {
+    return createVerify(digest).update(message).verify({ key: spkiDer as Buffer, format: 'der', type: 'spki' }, signature);
+  } catch {
     return false;
   }
 }

@@ -2,8 +2,8 @@ import { PkiError } from '@fleetroot/core';
 import { DerReader } from '../der/reader.ts';
 import { contextTag, tag } from '../der/writer.ts';
 import { algorithmFromIdentifier, type SignatureAlgorithm } from '../key/algorithm.ts';
-import { algorithmFitsKey, importPublicKey, type PublicKeyFacts, publicKeyFacts } from '../key/public-key.ts';
-import { verifyWithKey } from '../key/signature.ts';
+import { importPublicKey, isOfFamily, type PublicKeyFacts, readPublicKey } from '../key/public-key.ts';
+import { verifyWithKey, verifyWithSpki } from '../key/signature.ts';
 import type { GeneralName } from '../name/general-name.ts';
 import { parseName } from '../name/name.ts';
 import { readRequestedNames } from './requested-extensions.ts';
@@ -48,7 +48,8 @@ export function parseRequest(der: Uint8Array): CertificationRequest {
   const algorithmDer = reader.element('signatureAlgorithm', tag.sequence);
   const signature = reader.bitString('signature');
   reader.end('signature');
-  return { der, infoDer, ...info, ...checkAlgorithm(algorithmDer, info.spkiDer), signature };
+  const { subjectDer, spkiDer, key, family, subjectAltNames } = info;
+  return { der, infoDer, subjectDer, spkiDer, key, signatureAlgorithm: checkAlgorithm(algorithmDer, family), signature, subjectAltNames };
 }
 
 function refuseTrailing(outer: DerReader): void {
@@ -58,7 +59,7 @@ function refuseTrailing(outer: DerReader): void {
   });
 }
 
-type Info = Pick<CertificationRequest, 'subjectDer' | 'spkiDer' | 'key' | 'subjectAltNames'>;
+type Info = Pick<CertificationRequest, 'subjectDer' | 'spkiDer' | 'key' | 'subjectAltNames'> & { readonly family: readonly string[] };
 
 /** CertificationRequestInfo (RFC 2986 section 4.1). */
 function readInfo(reader: DerReader): Info {
@@ -71,17 +72,17 @@ function readInfo(reader: DerReader): Info {
   // The attributes are not OPTIONAL, but some senders leave them out, and OpenSSL has always let that pass.
   const attributes = info.enterOptional(contextTag(0, true), 'attributes');
   info.end('attributes');
-  const key = publicKeyFacts(spkiDer, code);
-  return { subjectDer, spkiDer, key, subjectAltNames: attributes === undefined ? [] : readRequestedNames(attributes) };
+  const { facts: key, family } = readPublicKey(spkiDer, code);
+  return { subjectDer, spkiDer, key, family, subjectAltNames: attributes === undefined ? [] : readRequestedNames(attributes) };
 }
 
-function checkAlgorithm(algorithmDer: Uint8Array, spkiDer: Uint8Array): { signatureAlgorithm: SignatureAlgorithm } {
+function checkAlgorithm(algorithmDer: Uint8Array, family: readonly string[]): SignatureAlgorithm {
   const code = 'request.signature-algorithm-refused';
   const signatureAlgorithm = algorithmFromIdentifier(algorithmDer, code);
-  if (!algorithmFitsKey(signatureAlgorithm, spkiDer)) {
+  if (!isOfFamily(signatureAlgorithm, family)) {
     throw new PkiError(code, 'the signature algorithm is not one of the key in the request');
   }
-  return { signatureAlgorithm };
+  return signatureAlgorithm;
 }
 
 /**
@@ -90,6 +91,8 @@ function checkAlgorithm(algorithmDer: Uint8Array, spkiDer: Uint8Array): { signat
  * @throws PkiError `request.signature-invalid`; `request.key-refused` for a point that is not on its curve
  */
 export function verifyPossession(request: CertificationRequest): void {
+  if (verifyWithSpki(request.spkiDer, request.signatureAlgorithm, request.infoDer, request.signature)) return;
+  // Why not: is it the key, or the signature?
   const key = importPublicKey(request.spkiDer);
   if (!verifyWithKey(key, request.signatureAlgorithm, request.infoDer, request.signature)) {
     throw new PkiError('request.signature-invalid', 'the request is not signed by the key it holds');
