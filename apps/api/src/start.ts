@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { principalOfToken, type Role } from '@fleetroot/access';
 import { keyRecipient, readProfileFolder } from '@fleetroot/authority';
 import type { Config } from '@fleetroot/config';
@@ -49,6 +50,8 @@ const VERSION = '0.1.0';
 const BODY_LIMIT = 256 * 1024;
 /** Whoever calls while the database is away is told within two seconds. */
 const DATABASE_WITHIN_MS = 1500;
+/** How long the end of what was being received is waited for, once every connection is closed. */
+const SETTLE_MS = 2500;
 const METRICS_ROLES: readonly Role[] = ['auditor', 'admin'];
 
 export interface ApiLimits {
@@ -127,6 +130,7 @@ export async function startApi(config: ApiConfig, logger: Logger, given: Partial
       close: async () => {
         closing.abort();
         await Promise.all([app.close(), device.close()]);
+        await Promise.race([parts.reception.settled(), sleep(SETTLE_MS, undefined, { ref: false })]);
         await relay.close();
         await producer.close();
         await store.close();

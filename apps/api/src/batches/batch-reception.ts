@@ -44,6 +44,7 @@ export interface ReceptionParts {
 /** Takes batches in: all of a body, or nothing of it. */
 export class BatchReception {
   readonly #parts: ReceptionParts;
+  readonly #receiving = new Set<Promise<Received>>();
 
   constructor(parts: ReceptionParts) {
     this.#parts = parts;
@@ -72,7 +73,25 @@ export class BatchReception {
     });
   }
 
+  /**
+   * Resolves when nothing is being received any more. The ledger is closed after that: a batch whose sender was cut off has
+   * been discarded by then, and its key is free.
+   */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#receiving);
+  }
+
   async #receive(submission: Submission, items: Items): Promise<Received> {
+    const receiving = this.#take(submission, items);
+    this.#receiving.add(receiving);
+    try {
+      return await receiving;
+    } finally {
+      this.#receiving.delete(receiving);
+    }
+  }
+
+  async #take(submission: Submission, items: Items): Promise<Received> {
     const { batches } = this.#parts;
     const { principal, idempotencyKey, profile } = submission;
     const begun = await batches.begin({
