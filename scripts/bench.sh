@@ -1,5 +1,5 @@
 #!/bin/sh
-# npm run bench: sets up what is missing, then measures. Arguments: [x509|hsm|batch|single] [--items N] and so on.
+# npm run bench: sets up what is missing, then measures. `npm run bench -- --help` names the benches and their flags.
 set -eu
 cd "$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)"
 sh scripts/setup.sh

@@ -93,11 +93,13 @@ function openKey(task: FloorTask): OpenKey {
   const lib = new pkcs11.PKCS11();
   lib.load(task.module);
   for (let attempt = 1; ; attempt++) {
-    lib.C_Initialize();
+    let initialised = false;
     try {
+      lib.C_Initialize();
+      initialised = true;
       return makeKey(lib, task);
     } catch (error) {
-      lib.C_Finalize();
+      if (initialised) lib.C_Finalize();
       if (attempt === ATTEMPTS || (error as Error).message.includes('CKR_PIN')) throw error;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
     }
