@@ -92,7 +92,9 @@ export class PostgresMadeKeyLedger implements MadeKeyLedger {
          UPDATE made_key k SET envelope = NULL, deleted_at = clock_timestamp() FROM due
          WHERE k.batch_id = due.batch_id AND k.ordinal = due.ordinal RETURNING k.batch_id, k.ordinal, due.expired`, [limit]);
       if (deleted.length === 0) return 0;
-      await appendEvents(tx, deleted.map(({ batch_id: batchId, ordinal, expired }) => event({ batchId, ordinal, why: expired ? 'expired' : 'no-certificate' })));
+      // RETURNING has no order; the events of a batch are told in that of its items.
+      const inOrder = deleted.toSorted((a, b) => a.batch_id.localeCompare(b.batch_id) || a.ordinal - b.ordinal);
+      await appendEvents(tx, inOrder.map(({ batch_id: batchId, ordinal, expired }) => event({ batchId, ordinal, why: expired ? 'expired' : 'no-certificate' })));
       return deleted.length;
     });
   }
