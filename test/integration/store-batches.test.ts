@@ -394,7 +394,7 @@ describe('chunks that wait', () => {
     await store.batches.append(renewal, requests(0, 1), []);
     await store.batches.accept(renewal, sha256('b'), accepted(renewal));
     expect(await store.waiting.open(60_000)).toEqual([]);
-    expect(await store.waiting.open(-1000)).toEqual([{ purpose: 'line', chunks: 3 }, { purpose: 'renewal', chunks: 1 }]);
+    expect(await store.waiting.open(-1000)).toEqual([{ purpose: 'line', priority: 10, chunks: 3 }, { purpose: 'renewal', priority: 10, chunks: 1 }]);
     const pages: unknown[] = [];
     for (let last; ;) {
       const page = await store.waiting.pending(-1000, last, 2);
@@ -407,7 +407,7 @@ describe('chunks that wait', () => {
     expect(await store.waiting.orphaned(60_000, 10)).toEqual([]);
     expect(await store.waiting.orphaned(-1000, 10)).toEqual([{ chunkId: line.chunkIds[1], purpose: 'line', priority: 11, turn: 1, fence: 1 }]);
     expect(await store.waiting.pending(-1000, undefined, 10)).toHaveLength(3);
-    expect(await store.waiting.open(-1000)).toContainEqual({ purpose: 'line', chunks: 3 });
+    expect(await store.waiting.open(-1000)).toContainEqual({ purpose: 'line', priority: 10, chunks: 3 });
   });
 });
 

@@ -133,7 +133,9 @@ describe('chunks that nobody works on', () => {
     const queue = collected();
     const pages: number[] = [];
     await forgottenChunksTask({
-      open: async () => [{ purpose: 'line', chunks: line - 1 }, { purpose: 'crl', chunks: 1 }, { purpose: 'renewal', chunks: renewals }],
+      open: async () => [
+        { purpose: 'line', priority: 10, chunks: line - 1 }, { purpose: 'crl', priority: 10, chunks: 1 }, { purpose: 'renewal', priority: 10, chunks: renewals },
+      ],
       // The one that has waited for a minute is asked for in any case.
       pending: async (graceMs, after, limit) => {
         if (graceMs === 60_000) return [chunk(1)];
@@ -143,6 +145,14 @@ describe('chunks that nobody works on', () => {
     }, { ...queue, waiting: async (name) => (name === 'issue-chunk' ? jobs : renewalJobs) }, 6000, 10_000, logger).run(never);
     expect(queue.jobs).toHaveLength(asked);
     if (asked > 1) expect(pages).toEqual([-1, 499, 999]);
+  });
+  test.each([[1, 0], [0, 1]])('with %i job of a single request on its own queue, asks for it %i times', async (jobs, asked) => {
+    const queue = collected();
+    await forgottenChunksTask({
+      open: async () => [{ purpose: 'line', priority: 1, chunks: 1 }],
+      pending: async (graceMs, after) => (graceMs === 60_000 || after !== undefined ? [] : [chunk(3, { priority: 1 })]),
+    }, { ...queue, waiting: async (name) => (name === 'issue-one' ? jobs : 9) }, 6000, 10_000, logger).run(never);
+    expect(queue.jobs).toEqual(Array.from({ length: asked }, () => ({ name: 'issue-one', payload: { chunkId: '3' }, priority: 1 })));
   });
 });
 

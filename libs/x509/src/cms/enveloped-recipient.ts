@@ -102,7 +102,7 @@ function agreed(key: KeyObject, named: Uint8Array, contentKey: Uint8Array): Reci
 }
 
 /**
- * The key that wraps, of 32 octets: hash of secret, counter 1 and ECC-CMS-SharedInfo (RFC 5753 section 7.2), cut to length.
+ * The key that wraps, of 32 octets: hash of secret, counter 1 and ECC-CMS-SharedInfo (RFC 5753), cut to length.
  * No hash here is shorter, so that one round is enough.
  */
 function derive(digest: DigestName, secret: Uint8Array): Buffer {

@@ -1,16 +1,16 @@
 import { hash } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 
-/** Octets of a block of SHA-256 and of its output: v and u of RFC 7292 appendix B. */
+/** Octets of a block of SHA-256 and of its output: v and u of RFC 7292. */
 const BLOCK = 64;
 const OUTPUT = 32;
-/** The ID octet of material for a MAC (RFC 7292 appendix B.3). */
+/** The ID octet of material for a MAC (RFC 7292). */
 const MAC_MATERIAL = 3;
 /** Rounds between two looks at the event loop: some milliseconds. */
 const SLICE = 2_000;
 
 /**
- * The key of the MAC of a PFX (RFC 7292 appendix B), for HMAC-SHA-256. The standard's own derivation, which Node does not
+ * The key of the MAC of a PFX (RFC 7292), for HMAC-SHA-256. The standard's own derivation, which Node does not
  * have. It needs one output of the hash, so that the steps that lengthen it do not occur. Gives way to other work.
  * @param password ASCII
  */
@@ -27,7 +27,7 @@ export async function macKey(password: string, salt: Uint8Array, rounds: number)
   return output.subarray(0, OUTPUT);
 }
 
-/** BMPString with two octets of zero at its end (RFC 7292 appendix B.1). */
+/** BMPString with two octets of zero at its end (RFC 7292). */
 function bmpString(password: string): Buffer {
   return Buffer.from(`${password}\0`, 'utf16le').swap16();
 }

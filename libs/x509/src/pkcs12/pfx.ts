@@ -28,7 +28,7 @@ export interface PfxFields {
 }
 
 /**
- * PFX (RFC 7292 section 4), DER: a pkcs8ShroudedKeyBag, and the certificates in clear since they are public. Integrity by
+ * PFX (RFC 7292), DER: a pkcs8ShroudedKeyBag, and the certificates in clear since they are public. Integrity by
  * HMAC-SHA-256, whose key is derived from the password in as many rounds as the key's: who guesses takes the cheaper way.
  */
 export async function encodePfx(fields: PfxFields): Promise<Uint8Array> {
@@ -53,7 +53,7 @@ function certificateBag(der: Uint8Array, attributes?: Uint8Array): Uint8Array {
   return sequence(oid(CERT_BAG), explicit(0, bag), ...(attributes === undefined ? [] : [attributes]));
 }
 
-/** MacData (RFC 7292 section 4): over the content of authSafe. */
+/** MacData (RFC 7292): over the content of authSafe. */
 async function macData(safe: Uint8Array, { password, macRounds = PASSWORD_ROUNDS }: PfxFields): Promise<Uint8Array> {
   const salt = randomBytes(SALT);
   const key = await macKey(password, salt, macRounds);
