@@ -35,7 +35,7 @@ export interface InspectionOptions {
 }
 
 /** One certificate in so many is verified in full at each inspection; after as many days, each has been. */
-export const SAMPLE = 1000;
+const SAMPLE = 1000;
 const CRL_WITHIN_MS = 30_000;
 const REFRESH_PERCENT = 50;
 const DAY_MS = 86_400_000;
