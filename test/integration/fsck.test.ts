@@ -5,14 +5,20 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type CheckName, checks, type HsmRecord, inspect, type InspectionOptions, type InspectionReport, statusSite } from '@fleetroot/authority';
+import { type CheckName, checks, type HsmRecord, inspect, type InspectionOptions, type InspectionReport, readProfileFolder, statusSite } from '@fleetroot/authority';
 import { Secret, toHex } from '@fleetroot/core';
 import { openStore, PostgresInspectionLedger } from '@fleetroot/store';
+import { createLogger } from '@fleetroot/telemetry';
+import { startWorker } from '../../apps/worker/src/start.ts';
 import { type IssuedLedger, issueLedger } from '../support/issued-ledger.ts';
 import { event } from '../support/ledger.ts';
 
 let ledger: IssuedLedger;
 let published: Map<string, Uint8Array>;
+let folder: string;
+let site: ChildProcess;
+/** Where the published CRLs are served. */
+let statusUrl: string;
 
 beforeAll(async () => {
   ledger = await issueLedger();
@@ -24,8 +30,20 @@ beforeAll(async () => {
   // What is copied a hundred times need not outlive a power cut.
   await admin.query('ALTER SYSTEM SET fsync = off');
   await admin.query('SELECT pg_reload_conf()');
+  folder = await mkdtemp(join(tmpdir(), 'fleetroot-fsck-'));
+  await Promise.all(Array.from(published, ([name, crl]) => writeFile(join(folder, `${name}.crl`), crl)));
+  // By a process of its own: this one waits while it runs the command.
+  const server = spawn(process.execPath, ['-e', `
+    const { readFileSync } = require('node:fs');
+    require('node:http').createServer((request, answer) => {
+      try { answer.end(readFileSync(${JSON.stringify(folder)} + request.url.replace('/crl', ''))); } catch { answer.writeHead(404).end(); }
+    }).listen(0, '127.0.0.1', function () { console.log(this.address().port); });`], { stdio: ['ignore', 'pipe', 'inherit'] });
+  site = server;
+  statusUrl = `http://127.0.0.1:${await new Promise<string>((resolve) => server.stdout.once('data', (data: Buffer) => resolve(data.toString().trim())))}`;
 });
 afterAll(async () => {
+  site?.kill();
+  if (folder) await rm(folder, { recursive: true, force: true });
   await admin?.end();
   await ledger?.postgres.stop();
 });
@@ -333,33 +351,44 @@ describe('an inspection', () => {
   });
 });
 
+describe('the worker', () => {
+  it('makes the inspection of the night once, however many there are, and puts it on record', async () => {
+    const before = new Date(Date.now() - 3 * 86_400_000);
+    await sql('fleetroot', `INSERT INTO inspection (began_at, ended_at, breaches, report) VALUES ('${before.toISOString()}', now(), 0, '{}')`);
+    await sql('fleetroot', `DELETE FROM inspection WHERE began_at > now() - interval '2 days'`);
+    const client = new Client({ connectionString: at('fleetroot') });
+    await client.connect();
+    const began = new Date();
+    const lines: string[] = [];
+    const workers = await Promise.all([1, 2].map(async () => startWorker({
+      logger: createLogger({ role: 'worker', level: 'info', destination: { write: (line: string) => void lines.push(line) } }),
+      store: await openStore({ databaseUrl: ledger.postgres.databaseUrl, ledgerKey: ledger.key, pool: 4 }), queue: { kind: 'postgres', databaseUrl: ledger.postgres.databaseUrl },
+      profiles: readProfileFolder('hsm-config/profiles', { statusUrl: 'http://127.0.0.1:9' }), statusInternalUrl: 'http://127.0.0.1:9', enrolmentSecret: new Secret('none'),
+      staleAfterMs: 3_600_000, crlRefreshPercent: 50, renewalWindowDays: 1, scheduleSeconds: 1, fsck: { ledgerKey: ledger.key, statusUrl, hour: 0 },
+    })));
+    try {
+      const runs = async (): Promise<{ breaches: number; events: number }[]> => (await client.query<{ breaches: number; events: number }>(`
+        SELECT breaches, (SELECT count(*)::int FROM audit_event WHERE payload LIKE '{"action":"ledger.inspected"%' AND at >= $1) AS events FROM inspection WHERE began_at >= $1`, [began])).rows;
+      await expect.poll(runs, { timeout: 30_000 }).toEqual([{ breaches: 0, events: 1 }]);
+      expect(lines.filter((line) => line.includes('fsck found nothing'))).toHaveLength(1);
+    } finally {
+      await Promise.all(workers.map((worker) => worker.close()));
+      await client.end();
+    }
+  });
+});
+
 describe('fleetroot fsck', () => {
   const cli = (args: readonly string[], environment: Record<string, string> = {}) =>
     spawnSync(process.execPath, ['apps/cli/dist/main.js', 'fsck', ...args], { encoding: 'utf8', timeout: 60_000, env: { PATH: process.env['PATH'] ?? '', ...environment } });
-  let folder: string;
-  let site: ChildProcess;
   let arguments_: string[];
   let environment: Record<string, string>;
 
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'fleetroot-fsck-'));
     await writeFile(join(folder, 'url'), ledger.postgres.databaseUrl.reveal());
     await writeFile(join(folder, 'key'), toHex(ledger.ledgerKey));
     environment = { FLEETROOT_DATABASE_URL_FILE: join(folder, 'url'), FLEETROOT_LEDGER_KEY_FILE: join(folder, 'key') };
-    // The command runs in a process of its own while this one waits: whoever serves it must be another.
-    await Promise.all(Array.from(published, ([name, crl]) => writeFile(join(folder, `${name}.crl`), crl)));
-    const server = spawn(process.execPath, ['-e', `
-      const { readFileSync } = require('node:fs');
-      require('node:http').createServer((request, answer) => {
-        try { answer.end(readFileSync(${JSON.stringify(folder)} + request.url.replace('/crl', ''))); } catch { answer.writeHead(404).end(); }
-      }).listen(0, '127.0.0.1', function () { console.log(this.address().port); });`], { stdio: ['ignore', 'pipe', 'inherit'] });
-    const port = await new Promise<string>((resolve) => server.stdout.once('data', (data: Buffer) => resolve(data.toString().trim())));
-    site = server;
-    arguments_ = ['--environment', '--status-url', `http://127.0.0.1:${port}`, '--crl-within', '0'];
-  });
-  afterAll(async () => {
-    site?.kill();
-    await rm(folder, { recursive: true, force: true });
+    arguments_ = ['--environment', '--status-url', statusUrl, '--crl-within', '0'];
   });
 
   it('ends with 0 where nothing is found, and says what it looked at', () => {

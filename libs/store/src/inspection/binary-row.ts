@@ -31,7 +31,7 @@ export class BinaryRows<Row> {
   #begun = false;
 
   constructor(shape: Shape<Row>) {
-    this.#columns = Object.entries(shape);
+    this.#columns = Object.entries<Column<unknown>>(shape as Record<string, Column<unknown>>);
   }
 
   /** @param message is kept by the rows: nobody may write to it. @throws PkiError `internal` for what is no such COPY */
