@@ -86,7 +86,7 @@ export async function issueLedger(): Promise<IssuedLedger> {
       first += size + failed.length;
     }
     await store.batches.accept(begun.batchId, sha256('body'), event('batch.accepted', `batch:${begun.batchId}`));
-    const rows = (await store.outbox.pending(10_000)).filter(({ job }) => job === 'issue-chunk' || job === 'renew-chunk').slice(-sizes.length);
+    const rows = (await store.outbox.pending(10_000)).filter(({ job }) => job !== 'publish-crl').slice(-sizes.length);
     await store.outbox.remove(rows.map(({ id }) => id));
     return { batchId: begun.batchId, chunks: rows.map(({ payload }) => BigInt((payload as { chunkId: string }).chunkId)) };
   };

@@ -199,7 +199,7 @@ export class ModelPlant {
 
   async #run(store: Store, job: NewJob): Promise<void> {
     if (job.name === 'publish-crl') return this.#publish(store);
-    if (job.name === 'issue-chunk' || job.name === 'renew-chunk') await this.#issuance?.issueChunk(BigInt(job.payload.chunkId));
+    await this.#issuance?.issueChunk(BigInt(job.payload.chunkId));
   }
 
   publish(): Promise<void> {

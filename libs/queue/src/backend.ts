@@ -84,8 +84,23 @@ export function openWorker(options: QueueOptions, name: JobName, processor: Proc
 /** The SQL functions of the PostgreSQL backend take an `integer`. */
 const MAX_INT4 = 2 ** 31 - 1;
 
-function postgres(url: Secret, max: number): { connectionString: string; schema: string; migrate: true; max: number; connectionTimeoutMillis: number; keepAlive: true } {
-  return { connectionString: url.reveal(), schema: 'bullmq', migrate: true, max, connectionTimeoutMillis: 5000, keepAlive: true };
+/** Milliseconds after which a connection that says nothing counts as cut: its user waits for good otherwise. */
+const QUERY_WITHIN_MS = 15_000;
+
+type PostgresConnection = {
+  readonly connectionString: string;
+  readonly schema: string;
+  readonly migrate: true;
+  readonly max: number;
+  readonly connectionTimeoutMillis: number;
+  readonly query_timeout: number;
+  readonly keepAlive: true;
+};
+
+function postgres(url: Secret, max: number): PostgresConnection {
+  return {
+    connectionString: url.reveal(), schema: 'bullmq', migrate: true, max, connectionTimeoutMillis: 5000, query_timeout: QUERY_WITHIN_MS, keepAlive: true,
+  };
 }
 
 /** Tries again every second while Redis is away; BullMQ's default grows to 20 s. */

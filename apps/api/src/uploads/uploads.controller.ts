@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import { Body, Controller, Delete, Get, Headers, HttpCode, Inject, Param, Patch, Post, Query, Res } from '@nestjs/common';
 import { BATCH_PRIORITY, type Upload, UPLOAD_LIFE_MS } from '@fleetroot/authority';
-import { type Clock, PkiError, toHex } from '@fleetroot/core';
+import { type Clock, crashPoint, PkiError, toHex } from '@fleetroot/core';
 import { Caller, type HttpPrincipal, Limits, type Pace, pacedBody, ZodPipe } from '@fleetroot/http';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
@@ -140,6 +140,7 @@ export class UploadsController {
       action: 'batch.accepted', actor: `principal:${principal.name}`, at: this.#clock.now(), subject: `batch:${id}`,
       data: { profile, items, ca: caId, resendOf: resendOf ?? null },
     });
+    crashPoint('batch.accepted');
     this.#relay.kick();
     void reply.code(created ? 202 : 200).header('location', `/v1/batches/${id}`);
     return batchBody(await this.#ledger.batches.summary(id));

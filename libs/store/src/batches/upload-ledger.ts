@@ -1,6 +1,6 @@
 import type { AuditEvent } from '@fleetroot/audit';
 import type { AppendedPart, BatchProgress, BatchState, NewBatch, OpenedUpload, Upload, UploadLedger, UploadPlace } from '@fleetroot/authority';
-import { equalBytes, type LedgerKey, PkiError } from '@fleetroot/core';
+import { crashPoint, equalBytes, type LedgerKey, PkiError } from '@fleetroot/core';
 import type { Database, Queryable } from '../database.ts';
 import { acceptBatch } from './accept.ts';
 import { appendChunk } from './append.ts';
@@ -58,6 +58,7 @@ export class PostgresUploadLedger implements UploadLedger {
       if (guard === undefined) throw refusedPart(await readUpload(tx, id), at.received);
       await appendChunk(tx, this.#key, id, items, failures);
     });
+    crashPoint('batch.appended');
   }
 
   accept(id: string, at: UploadPlace, event: AuditEvent): Promise<{ readonly batch: BatchProgress; readonly created: boolean }> {
