@@ -83,6 +83,21 @@ describe('the embedded PostgreSQL', () => {
     await second.stop();
   });
 
+  it('starts again though a child of the killed one hears nothing any more', async () => {
+    const dataDir = await dataFolder();
+    const first = await start(dataDir);
+    const client = new Client({ connectionString: first.adminUrl.reveal() });
+    client.on('error', () => undefined);
+    await client.connect();
+    const { rows: [backend] } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+    process.kill(backend!.pid, 'SIGSTOP');
+    process.kill(first.pid, 'SIGKILL');
+    const second = await start(dataDir);
+    expect(await readFile(`/proc/${backend!.pid}/stat`, 'utf8').catch(() => ') Z')).toContain(') Z');
+    expect(await query(second.adminUrl, 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
+    await second.stop();
+  }, 60_000);
+
   it('ends the one that a killed process left behind', async () => {
     const dataDir = await dataFolder();
     const child = fork(fileURLToPath(new URL('../support/postgres-orphan.ts', import.meta.url)), [dataDir], { execArgv: ['--conditions', 'fleetroot-source'] });

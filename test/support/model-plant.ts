@@ -7,7 +7,7 @@ import { type CaSigner, type CertificationAuthority, Issuance, type Profile, pro
 import { type Clock, type CrashPoint, ecuSerial, isPkiError, LedgerKey, partNumber, Secret, serialFromHex, systemRandom, toHex } from '@fleetroot/core';
 import { type NewJob, relayOutbox } from '@fleetroot/queue';
 import { openStore, type Store } from '@fleetroot/store';
-import { parseCertificate } from '@fleetroot/x509';
+import { parseCertificate, spkiSha256 } from '@fleetroot/x509';
 import { Client } from 'pg';
 import { ecuKey, type Key } from './faults.ts';
 import type { HsmCa } from './hsm-ca.ts';
@@ -53,6 +53,8 @@ export class ModelPlant {
   #principalId = 0;
   #versionId = 0;
   #items = 0;
+  /** Of each renewal its key, as the ledger names it. */
+  readonly #renewedKey = new Map<string, string>();
   #status: Server | undefined;
 
   private constructor(postgres: TestPostgres, ca: HsmCa, folder: string, name: string) {
@@ -162,6 +164,8 @@ export class ModelPlant {
         principalId: this.#principalId, idempotencyKey: undefined, caId: this.#authority?.id ?? 0, profileVersionId: this.#versionId, priority: 10, purpose,
       });
       if (begun.kind !== 'new') throw new Error('the batch is not new');
+      const [one] = ecus;
+      if (purpose === 'renewal' && one !== undefined) this.#renewedKey.set(begun.batchId, toHex(spkiSha256((one.keys.at(-1) as Key).spkiDer)));
       const items = await Promise.all(ecus.map(async ({ serial, keys }, ordinal): Promise<RequestItem> => ({
         ordinal, ecuSerial: ecuSerial(serial), partNumber: partNumber('P-1'),
         csr: Buffer.from(await (keys.at(-1) as Key).request(serial), 'base64'),
@@ -279,10 +283,18 @@ export class ModelPlant {
     return [...this.known].filter(([serial, { der }]) => rows.get(serial) !== der).map(([serial]) => `the certificate ${serial} is not what it was`);
   }
 
+  /** Each item has its certificate, but for those whose key was told of as compromised before their turn came. */
   async #allIssued(): Promise<string[]> {
     const [row] = await this.#ask<{ issued: number; left: number }>(
       `SELECT (SELECT count(*) FROM certificate)::int AS issued, (SELECT count(*) FROM batch WHERE state = 'accepted')::int AS left`);
-    return row?.issued === this.#items && row.left === 0 ? [] : [`${row?.issued} certificates of ${this.#items} items, ${row?.left} batches are not done`];
+    const failed = await this.#ask<{ batch_id: string; code: string }>('SELECT c.batch_id, f.code FROM failure f JOIN chunk c ON c.id = f.chunk_id');
+    const blocked = new Set((await this.#ask<{ spki_sha256: Buffer }>('SELECT spki_sha256 FROM subject_key WHERE blocked')).map(({ spki_sha256 }) => toHex(spki_sha256)));
+    const wrongly = failed.filter(({ batch_id, code }) => code !== 'key.blocked' || !blocked.has(this.#renewedKey.get(batch_id) ?? ''));
+    return [
+      ...wrongly.map(({ code }) => `an item failed: ${code}`),
+      ...((row?.issued ?? 0) + failed.length === this.#items && row?.left === 0 ? []
+        : [`${row?.issued} certificates and ${failed.length} failures of ${this.#items} items, ${row?.left} batches are not done`]),
+    ];
   }
 
   /** Clients read what is issued. */

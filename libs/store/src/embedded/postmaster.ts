@@ -7,6 +7,14 @@ import { PkiError } from '@fleetroot/core';
 const FAST = 'SIGINT';
 /** Immediate shutdown: the next start recovers from the write-ahead log. */
 const IMMEDIATE = 'SIGQUIT';
+/** Where even that is not heard. Nothing committed is lost by it either. */
+const LAST = 'SIGKILL';
+/** How long each is waited for, in milliseconds. */
+const FAST_MS = 15_000;
+/** Children whose postmaster is dead end by themselves within a moment, or not at all. */
+const ORPHANS_MS = 2000;
+const IMMEDIATE_MS = 5000;
+const LAST_MS = 5000;
 
 /**
  * Ends a PostgreSQL that an earlier process of ours left running in this cluster. A process is taken for ours only if
@@ -23,13 +31,16 @@ export async function stopLeftOver(cluster: string, onNotice: (line: string) => 
     return;
   }
   const pid = Number(recorded?.split('\n')[0]);
-  if (running.includes(pid)) {
+  const whole = running.includes(pid);
+  if (whole) {
     onNotice('ending a PostgreSQL that an earlier run left behind');
     await end([pid], FAST);
   }
-  if (await gone(cluster, 15_000)) return;
-  await end(await processesIn(cluster), IMMEDIATE);
-  if (await gone(cluster, 10_000)) return;
+  if (await gone(cluster, whole ? FAST_MS : ORPHANS_MS)) return;
+  for (const [signal, withinMs] of [[IMMEDIATE, IMMEDIATE_MS], [LAST, LAST_MS]] as const) {
+    await end(await processesIn(cluster), signal);
+    if (await gone(cluster, withinMs)) return;
+  }
   throw new PkiError('setup.failed', `a PostgreSQL that an earlier run left behind in ${cluster} does not end`);
 }
 
