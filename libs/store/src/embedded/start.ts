@@ -115,7 +115,9 @@ async function startFailure(error: unknown, folder: string, logPath: string, fro
 function parameters(folder: string, port: number): string[] {
   const settings = {
     port, listen_addresses: '127.0.0.1', unix_socket_directories: '', password_encryption: 'scram-sha-256',
-    max_connections: 100, shared_buffers: '192MB', max_wal_size: '2GB', wal_buffers: '16MB',
+    // A cut connection is known here after a minute and a half; who reconnects meanwhile has it twice.
+    max_connections: 300, tcp_keepalives_idle: 60, tcp_keepalives_interval: 10, tcp_keepalives_count: 3,
+    shared_buffers: '192MB', max_wal_size: '2GB', wal_buffers: '16MB',
     checkpoint_timeout: '15min', fsync: 'on', synchronous_commit: 'on', full_page_writes: 'on', jit: 'off',
     autovacuum_naptime: '20s', timezone: 'UTC', log_timezone: 'UTC', log_line_prefix: '%m [%p] ', log_checkpoints: 'off',
     log_min_error_statement: 'panic', log_error_verbosity: 'terse', log_statement: 'none',
