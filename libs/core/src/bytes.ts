@@ -19,6 +19,13 @@ export function newOctets(length: number): Uint8Array {
   return octets;
 }
 
+/** A copy with octets of its own, which `slice` of a Buffer is not. */
+export function copyBytes(octets: Uint8Array): Uint8Array {
+  const copy = newOctets(octets.length);
+  copy.set(octets);
+  return copy;
+}
+
 /** Concatenates the parts into one new array. */
 export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
   let length = 0;

@@ -1,4 +1,5 @@
 import { newOctets } from '@fleetroot/core';
+import { tag } from './writer.ts';
 
 /**
  * Writes DER from its end to its beginning, so that every length is known when its header is written: no copy of inner
@@ -40,6 +41,16 @@ export class DerBackWriter {
   twoDigits(value: number): void {
     this.octet(0x30 + (value % 10));
     this.octet(0x30 + (Math.trunc(value / 10) % 10));
+  }
+
+  /** Puts an INTEGER in front, minimal and positive, from big-endian magnitude octets: at least one. */
+  integer(magnitude: Uint8Array): void {
+    let start = 0;
+    while (start < magnitude.length - 1 && magnitude[start] === 0) start++;
+    const end = this.length;
+    this.bytes(start === 0 ? magnitude : magnitude.subarray(start));
+    if ((magnitude[start] ?? 0) >= 0x80) this.octet(0);
+    this.header(tag.integer, this.length - end);
   }
 
   /** Puts tag and length in front of the `contentLength` octets written last. */

@@ -1,5 +1,5 @@
 import { createPublicKey, hash, type KeyObject } from 'node:crypto';
-import { equalBytes, type ErrorCode, PkiError, sha256 } from '@fleetroot/core';
+import { copyBytes, equalBytes, type ErrorCode, PkiError, sha256 } from '@fleetroot/core';
 import { DerReader } from '../der/reader.ts';
 import { nullValue, oid, sequence, tag } from '../der/writer.ts';
 import { algorithmIdentifier, octetKey, type SignatureAlgorithm } from './algorithm.ts';
@@ -151,10 +151,10 @@ let lastIdentified: { readonly spkiDer: Uint8Array; readonly identifier: Uint8Ar
  */
 export function keyIdentifier(spkiDer: Uint8Array): Uint8Array {
   if (lastIdentified === undefined || !equalBytes(lastIdentified.spkiDer, spkiDer)) {
-    // Copies, which `slice` of a Buffer is not: nobody may write to what is kept.
-    lastIdentified = { spkiDer: new Uint8Array(spkiDer), identifier: identify(spkiDer) };
+    // Copies: nobody may write to what is kept.
+    lastIdentified = { spkiDer: copyBytes(spkiDer), identifier: identify(spkiDer) };
   }
-  return new Uint8Array(lastIdentified.identifier);
+  return copyBytes(lastIdentified.identifier);
 }
 
 function identify(spkiDer: Uint8Array): Uint8Array {

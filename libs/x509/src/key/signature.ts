@@ -1,6 +1,7 @@
 import { constants, createVerify, type KeyObject, verify } from 'node:crypto';
 import { PkiError } from '@fleetroot/core';
-import { integer, sequence } from '../der/writer.ts';
+import { DerBackWriter } from '../der/back-writer.ts';
+import { tag } from '../der/writer.ts';
 import { digestOf, type SignatureAlgorithm } from './algorithm.ts';
 import { algorithmFitsKey, importPublicKey } from './public-key.ts';
 
@@ -57,11 +58,18 @@ function withPadding(key: KeyObject, algorithm: SignatureAlgorithm): Parameters<
     : { key, padding: constants.RSA_PKCS1_PADDING };
 }
 
+// Encoding is synchronous: one writer serves all.
+const writer = new DerBackWriter();
+
 /** ECDSA signature as X.509 carries it, a SEQUENCE of the INTEGERs r and s, from r and s side by side (PKCS #11). */
 export function ecdsaSignatureToDer(rawRS: Uint8Array): Uint8Array {
   if (rawRS.length === 0 || rawRS.length % 2 !== 0) {
     throw new PkiError('hsm.signature-invalid', 'an ECDSA signature has two halves of equal length');
   }
   const half = rawRS.length / 2;
-  return sequence(integer(rawRS.subarray(0, half)), integer(rawRS.subarray(half)));
+  writer.clear();
+  writer.integer(rawRS.subarray(half));
+  writer.integer(rawRS.subarray(0, half));
+  writer.header(tag.sequence, writer.length);
+  return writer.take();
 }
