@@ -1,3 +1,4 @@
+import { serialize } from 'node:v8';
 import { expect, it } from 'vitest';
 import type { RequestItem } from '@fleetroot/authority';
 import { ecuSerial, LedgerKey, partNumber } from '@fleetroot/core';
@@ -18,6 +19,11 @@ it('requests open as they were sealed, without what lay around them', () => {
   expect(opened.map(({ csr, ...rest }) => ({ ...rest, csr: [...csr] }))).toEqual([
     { ordinal: 10, ecuSerial: 'E1', partNumber: 'P1', csr: [1, 1, 1, 1] }, { ordinal: 11, csr: [4, 5] },
   ]);
+});
+
+it('requests open that an earlier version sealed, each with its own octets', () => {
+  const before = items.map((item) => ({ ...item, csr: Uint8Array.from(item.csr) }));
+  expect(openRequests(key, 'batch', 10, key.seal(serialize(before), 'chunk:batch:10'))).toEqual(before);
 });
 
 it.each([['another batch', 'other', 10], ['another place', 'batch', 11]])('requests do not open in %s', (_, batch, first) => {

@@ -77,7 +77,7 @@ export function itemOrFailure(
 ): { item: RequestItem } | { failure: FailedItem } {
   try {
     const { item, request } = checked(sent, ordinal, profile);
-    refuseBlockedKey(spkiSha256(request.spkiDer), blockedKeys);
+    if (blockedKeys.count > 0) refuseBlockedKey(spkiSha256(request.spkiDer), blockedKeys);
     return { item };
   } catch (error) {
     if (!isPkiError(error)) throw error;
