@@ -330,5 +330,5 @@ describe('while PostgreSQL is away', () => {
       await Promise.allSettled(stores.map((store) => store.close()));
       await Promise.allSettled(clients.map((client) => client.end()));
     }
-  });
+  }, 60_000);
 });
