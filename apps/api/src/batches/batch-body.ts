@@ -1,7 +1,8 @@
 import type { BatchProgress, BatchSummary } from '@fleetroot/authority';
 import { z } from 'zod';
 
-const fields = {
+/** What every kind of batch has. */
+export const progressSchema = z.object({
   id: z.uuid(),
   profile: z.string(),
   state: z.enum(['receiving', 'accepted', 'done']),
@@ -11,6 +12,10 @@ const fields = {
   pending: z.int().nonnegative(),
   createdAt: z.iso.datetime(),
   completedAt: z.iso.datetime().nullable(),
+});
+
+const fields = {
+  ...progressSchema.shape,
   cancelledAt: z.iso.datetime().nullable().meta({ description: 'items that were not in work by then failed with batch.cancelled' }),
   resendOf: z.uuid().nullable().meta({ description: 'the batch whose failed items it sends again' }),
 };
@@ -24,14 +29,18 @@ export const batchSchema = z.object({
   secondsLeft: z.int().nonnegative().nullable().meta({ description: 'at that rate; null where nobody can tell' }),
 }).meta({ id: 'Batch', description: 'issued + failed + pending = items, at any time' });
 
-/** A batch as callers see it in a list. */
-export function listedBatchBody(batch: BatchProgress): z.infer<typeof listedBatchSchema> {
-  const { id, profile, state, items, issued, failed, pending, createdAt, completedAt, cancelledAt, resendOf } = batch;
+export function progressBody(batch: BatchProgress): z.infer<typeof progressSchema> {
+  const { id, profile, state, items, issued, failed, pending, createdAt, completedAt } = batch;
   return {
     id, profile, state, items, issued, failed, pending,
-    createdAt: createdAt.toISOString(), completedAt: completedAt?.toISOString() ?? null, cancelledAt: cancelledAt?.toISOString() ?? null,
-    resendOf: resendOf ?? null,
+    createdAt: createdAt.toISOString(), completedAt: completedAt?.toISOString() ?? null,
   };
+}
+
+/** A batch as callers see it in a list. */
+export function listedBatchBody(batch: BatchProgress): z.infer<typeof listedBatchSchema> {
+  const { cancelledAt, resendOf } = batch;
+  return { ...progressBody(batch), cancelledAt: cancelledAt?.toISOString() ?? null, resendOf: resendOf ?? null };
 }
 
 /** A batch as callers see it. */

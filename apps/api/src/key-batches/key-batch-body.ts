@@ -1,5 +1,6 @@
 import { type BatchProgress, type KeyCounts, madeKeyTypes } from '@fleetroot/authority';
 import { z } from 'zod';
+import { progressBody, progressSchema } from '../batches/batch-body.ts';
 import { caChoice } from '../ca-choice.ts';
 
 /** Items of one batch; of RSA keys fewer, each of which takes the processor some 150 times as long. */
@@ -35,15 +36,7 @@ export const keyBatchRequest = z.strictObject({
 export type KeyBatchRequest = z.output<typeof keyBatchRequest>;
 
 export const keyBatchSchema = z.object({
-  id: z.uuid(),
-  profile: z.string(),
-  state: z.enum(['receiving', 'accepted', 'done']),
-  items: z.int().nonnegative(),
-  issued: z.int().nonnegative(),
-  failed: z.int().nonnegative(),
-  pending: z.int().nonnegative(),
-  createdAt: z.iso.datetime(),
-  completedAt: z.iso.datetime().nullable(),
+  ...progressSchema.shape,
   delivery: z.enum(['cms', 'pkcs12']).nullable().meta({ description: 'null: every item failed before a key was kept' }),
   keys: z.object({ made: z.int(), delivered: z.int(), deleted: z.int() }),
   expiresAt: z.iso.datetime().nullable().meta({ description: 'when keys are deleted that were not acknowledged' }),
@@ -51,11 +44,9 @@ export const keyBatchSchema = z.object({
 
 /** A batch of keys as its owner sees it. */
 export function keyBatchBody(batch: BatchProgress, keys: KeyCounts | undefined): z.infer<typeof keyBatchSchema> {
-  const { id, profile, state, items, issued, failed, pending, createdAt, completedAt } = batch;
   const { made, delivered, deleted } = keys ?? { made: 0, delivered: 0, deleted: 0 };
   return {
-    id, profile, state, items, issued, failed, pending,
-    createdAt: createdAt.toISOString(), completedAt: completedAt?.toISOString() ?? null,
+    ...progressBody(batch),
     delivery: keys?.kind ?? null, keys: { made, delivered, deleted }, expiresAt: keys?.expiresAt.toISOString() ?? null,
   };
 }
