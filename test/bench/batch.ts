@@ -88,11 +88,16 @@ function byProcessorTime(name: string, cpu: CpuUse, items: number, { cpuMicros }
   return beside(name, (availableParallelism() * items) / installationSeconds(cpu), '1/s', (availableParallelism() * 1e6) / cpuMicros);
 }
 
-/** What one certificate costs, part by part. */
+/** Where both processors were, part by part, for one certificate. */
+export function partRows(cpu: CpuUse, items: number): Result[] {
+  return microsPerCertificate(cpu, items).map(({ name, value }): Result => ({ name: `CPU: ${name}`, value, unit: 'us/certificate' }));
+}
+
+/** The same, with the sum beside the floor's. */
 export function cpuRows(cpu: CpuUse, items: number, floor: Floor): Result[] {
   const unit = 'us/certificate';
   return [
-    ...microsPerCertificate(cpu, items).map(({ name, value }): Result => ({ name: `CPU: ${name}`, value, unit })),
+    ...partRows(cpu, items),
     { name: 'CPU: all parts', value: (installationSeconds(cpu) * 1e6) / items, unit },
     { name: 'CPU: the floor', value: floor.cpuMicros, unit },
   ];

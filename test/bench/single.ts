@@ -1,5 +1,5 @@
 import type { Product } from '../support/product.ts';
-import { measureBatch, warmUpRequests } from './batch.ts';
+import { measureBatch, partRows, warmUpRequests } from './batch.ts';
 import { othersShare } from './cpu-accounting.ts';
 import { showing } from './bar.ts';
 import { start } from './installation.ts';
@@ -52,6 +52,7 @@ export async function benchSingleDuringBatch(scratch: Scratch, perSecond: number
     { name: 'batch received after', value: receivedAfter, unit: 's' },
     { name: 'last certificate after', value: seconds, unit: 's' },
     { name: 'other work on the machine, part of all processors', value: othersShare(cpu), unit: '' },
+    ...partRows(cpu, items),
   ], { perSecond, items, issuers });
 }
 
