@@ -38,7 +38,7 @@ describe.each(['postgres', 'redis'] as const)('on %s', (kind) => {
 
   async function run(issue: (chunkId: bigint) => Promise<void>, concurrency = 1): Promise<void> {
     const handler = async ({ chunkId }: { chunkId: string }): Promise<void> => issue(BigInt(chunkId));
-    const handlers: JobHandlers = { 'issue-one': handler, 'issue-chunk': handler, 'renew-chunk': handler, 'publish-crl': async () => undefined };
+    const handlers: JobHandlers = { 'issue-chunk': handler, 'renew-chunk': handler, 'publish-crl': async () => undefined };
     const runner = new JobRunner(options, 'issuer', handlers, { concurrency, closeWithinMs: 500 });
     runners.push(runner);
     await runner.start();
@@ -54,7 +54,7 @@ describe.each(['postgres', 'redis'] as const)('on %s', (kind) => {
 
   const done = (batchId: string, timeout = 30_000) => expect.poll(async () => (await ledger.store.batches.progress(batchId)).state, { timeout, interval: 20 }).toBe('done');
 
-  it('a line that comes late takes turns with one that has much waiting, and a single request goes before both', async () => {
+  it('a line that comes late takes turns with one that has much waiting', async () => {
     const late = await ledger.store.principals.put(`late-${kind}`, ['line'], randomBytes(32), undefined, event('principal.created', `principal:late-${kind}`));
     const issued: bigint[] = [];
     const long = await accept(200);
@@ -73,7 +73,6 @@ describe.each(['postgres', 'redis'] as const)('on %s', (kind) => {
     });
     await halfway;
     const short = await accept(4, late.id);
-    const single = await ledger.store.batches.submitOne({ ...ledger.batch, priority: 1 }, requests(0, 1)[0]!, sha256('one'), (id) => event('batch.accepted', `batch:${id}`));
     await relayOutbox(ledger.store.outbox, producer);
     open();
     await done(short);
@@ -82,7 +81,6 @@ describe.each(['postgres', 'redis'] as const)('on %s', (kind) => {
     expect(progress.issued).toBeLessThan(40);
     const rows = await sql<{ id: string; batch_id: string }>('SELECT id, batch_id FROM chunk WHERE id = ANY($1)', [issued.map(String)]);
     const after = issued.slice(21).map((id) => rows.find((row) => BigInt(row.id) === id)?.batch_id);
-    expect(after[0]).toBe(single.kind === 'new' && single.batchId);
     const places = after.flatMap((batchId, place) => (batchId === short ? [place] : []));
     expect(places).toHaveLength(4);
     // In turn with the long one, of which one was in work.

@@ -17,6 +17,7 @@ import {
   assembleCertificate, assembleCrl, buildCrlTbs, buildRequest, CertificateTemplate, decodePem, describeName, encodePem, type Extension, extension, parseCertificate,
   parseCrl, parseRequest,
 } from '@fleetroot/x509';
+import { SingleRequests } from '../../apps/issuer/src/single-requests.ts';
 import { startStatus } from '../../apps/status/src/start.ts';
 import { startWorker } from '../../apps/worker/src/start.ts';
 import type { Task } from '../../apps/worker/src/task.ts';
@@ -90,14 +91,13 @@ async function issueLeaf(serial: string, of: string, profile = profiles.get('ecu
   throw new Error('no result');
 }
 
-async function startIssuer(): Promise<JobRunner> {
+async function startIssuer(): Promise<Running> {
   const { signer } = hsm;
   const issuance = new Issuance({
     ledger: store.issuance, authorities: store.authorities, profiles: store.profiles, signer, ledgerKey, clock: systemClock, random: systemRandom, staleAfterMs: 3000,
   });
   const runner = new JobRunner(queue, 'issuer', {
     'issue-chunk': async ({ chunkId }) => void await issuance.issueChunk(BigInt(chunkId)),
-    'issue-one': async ({ chunkId }) => void await issuance.issueChunk(BigInt(chunkId)),
     'renew-chunk': async ({ chunkId }) => void await issuance.issueChunk(BigInt(chunkId)),
     'publish-crl': async ({ caId }) => {
       const authority = (await store.authorities.all()).find(({ id }) => id === caId);
@@ -105,7 +105,11 @@ async function startIssuer(): Promise<JobRunner> {
     },
   }, { concurrency: 2, log: logger });
   await runner.start();
-  return runner;
+  const singles = new SingleRequests({
+    issuance, ledger: store.issuance, concurrency: 2, everyMs: 1000, logger, onFatal: (error) => { throw error; },
+  });
+  singles.start();
+  return { close: async () => void await Promise.all([runner.close(), singles.close()]) };
 }
 
 async function startTestWorker(): Promise<Running> {

@@ -64,7 +64,7 @@ async function submit(csrs: readonly Uint8Array[], profileName = 'ecu-client', k
   await store.batches.accept(begun.batchId, new Uint8Array(32), { action: 'batch.accepted', actor: 'system:test', at: new Date(), subject: `batch:${begun.batchId}`, data: {} });
   const rows = await store.outbox.pending(1000);
   await store.outbox.remove(rows.map(({ id }) => id));
-  const payload = rows.findLast(({ job }) => job === 'issue-chunk' || job === 'issue-one')?.payload as { chunkId: string } | undefined;
+  const payload = rows.findLast(({ job }) => job === 'issue-chunk')?.payload as { chunkId: string } | undefined;
   return { batchId: begun.batchId, chunkId: BigInt(payload?.chunkId ?? 'no job') };
 }
 
@@ -79,7 +79,8 @@ function issuance({ signer = ca.signer, ledger = {}, clock = systemClock, staleA
   const real = store.issuance;
   const changed: IssuanceLedger = {
     claim: real.claim.bind(real), recordIntent: real.recordIntent.bind(real), complete: real.complete.bind(real),
-    release: real.release.bind(real), renew: real.renew.bind(real), ...ledger,
+    release: real.release.bind(real), renew: real.renew.bind(real), claimFreshSingle: real.claimFreshSingle.bind(real),
+    claimSingle: real.claimSingle.bind(real), onSingle: real.onSingle.bind(real), ...ledger,
   };
   return new Issuance({
     ledger: changed, authorities: store.authorities, profiles: store.profiles, signer, ledgerKey, clock, random: systemRandom, staleAfterMs,

@@ -14,6 +14,7 @@ import { JobRunner, type QueueOptions } from '@fleetroot/queue';
 import { openStore, type Store } from '@fleetroot/store';
 import { createLogger, type Running } from '@fleetroot/telemetry';
 import { buildRequest, encodePem, parseCertificate, parseCrl } from '@fleetroot/x509';
+import { SingleRequests } from '../../apps/issuer/src/single-requests.ts';
 import { startStatus } from '../../apps/status/src/start.ts';
 import { startWorker } from '../../apps/worker/src/start.ts';
 import { day, event } from '../support/ledger.ts';
@@ -42,7 +43,7 @@ let url: string;
 let internalUrl: string;
 let status: Running;
 let worker: Running | undefined;
-let issuer: JobRunner | undefined;
+let issuer: Running | undefined;
 let principalId: number;
 const ledgerKey = new LedgerKey(randomBytes(32));
 const enrolmentSecret = new Secret(randomBytes(32).toString('hex'));
@@ -64,7 +65,7 @@ async function startTestWorker(statusInternalUrl = internalUrl): Promise<Running
   });
 }
 
-async function startTestIssuer(): Promise<JobRunner> {
+async function startTestIssuer(): Promise<Running> {
   const keys = new Map([[authorities.root.id, root], [authorities.issuing.id, issuing]]);
   const signer: CaSigner = {
     ready: async () => undefined,
@@ -76,7 +77,6 @@ async function startTestIssuer(): Promise<JobRunner> {
   });
   const runner = new JobRunner(queue, 'issuer', {
     'issue-chunk': async ({ chunkId }) => void await issuance.issueChunk(BigInt(chunkId)),
-    'issue-one': async ({ chunkId }) => void await issuance.issueChunk(BigInt(chunkId)),
     'renew-chunk': async ({ chunkId }) => void await issuance.issueChunk(BigInt(chunkId)),
     'publish-crl': async ({ caId }) => {
       const authority = (await store.authorities.all()).find(({ id }) => id === caId);
@@ -84,7 +84,11 @@ async function startTestIssuer(): Promise<JobRunner> {
     },
   }, { concurrency: 2, log: logger });
   await runner.start();
-  return runner;
+  const singles = new SingleRequests({
+    issuance, ledger: store.issuance, concurrency: 2, everyMs: 1000, logger, onFatal: (error) => { throw error; },
+  });
+  singles.start();
+  return { close: async () => void await Promise.all([runner.close(), singles.close()]) };
 }
 
 async function submitLeaf(serial: string): Promise<{ batchId: string; chunkId: bigint }> {

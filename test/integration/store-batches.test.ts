@@ -378,7 +378,7 @@ describe('turns', () => {
     expect(await turnsOf(await submit(second.id, 1))).toEqual([5]);
     const rows = (await store.outbox.pending(1000)).filter(({ job }) => job === 'issue-chunk');
     expect(rows.map(({ priority }) => priority)).toEqual(rows.map(({ priority }) => priority).toSorted((x, y) => x - y));
-    expect((await store.outbox.pending(1000))[0]).toMatchObject({ job: 'issue-one', priority: 1 });
+    expect(rows).toHaveLength((await store.outbox.pending(1000)).length);
     expect(new Set(rows.map(({ priority }) => priority))).toEqual(new Set([10, 11, 12, 13, 14, 15, 16, 17]));
     await sql(`DELETE FROM batch WHERE state <> 'done'`);
     expect(await turnsOf(await submit(principalId, 1))).toEqual([0]);

@@ -140,7 +140,7 @@ export async function acceptedBatch(ledger: TestLedger, sizes: readonly number[]
     first += size;
   }
   await store.batches.accept(begun.batchId, sha256('body'), event('batch.accepted', `batch:${begun.batchId}`));
-  const rows = (await store.outbox.pending(10_000)).filter(({ job }) => job === 'issue-chunk' || job === 'issue-one' || job === 'renew-chunk')
+  const rows = (await store.outbox.pending(10_000)).filter(({ job }) => job === 'issue-chunk' || job === 'renew-chunk')
     .toSorted((a, b) => (a.id < b.id ? -1 : 1)).slice(-sizes.length);
   await store.outbox.remove(rows.map(({ id }) => id));
   return { batchId: begun.batchId, chunkIds: rows.map(({ payload }) => BigInt((payload as { chunkId: string }).chunkId)) };

@@ -12,7 +12,6 @@ const runner = new JobRunner(options, 'issuer', {
     process.stdout.write('taken\n');
     return forever;
   },
-  'issue-one': () => forever,
   'renew-chunk': () => forever,
   'publish-crl': () => forever,
 }, { concurrency: 1, lockMs: Number(process.argv[3]) });

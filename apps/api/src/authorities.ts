@@ -74,21 +74,24 @@ export class Authorities {
 
   /** The certificates from a CA up to its root, PEM. */
   async chain(of: Ca): Promise<string[]> {
-    return ancestry(of, await this.all()).map(({ certificate }) => encodePem('CERTIFICATE', certificate));
+    return pemChain(of, await this.all());
   }
 
   /** The certificates from the CA that signed a certificate of ours up to its root, PEM. @throws PkiError `internal` */
   async chainAbove(certificate: Uint8Array): Promise<string[]> {
     const { issuerDer, authorityKeyIdentifier } = parseCertificate(certificate);
-    const signer = (await this.all()).find((ca) => {
+    const all = await this.all();
+    const signer = all.find((ca) => {
       const { subjectDer, subjectKeyIdentifier } = parseCertificate(ca.certificate);
       return equalBytes(subjectDer, issuerDer)
         && (authorityKeyIdentifier === undefined || subjectKeyIdentifier === undefined || equalBytes(authorityKeyIdentifier, subjectKeyIdentifier));
     });
     if (signer === undefined) throw new PkiError('internal', 'a certificate of ours is signed by no CA on record');
-    return this.chain(signer);
+    return pemChain(signer, all);
   }
 }
+
+const pemChain = (of: Ca, all: readonly Ca[]): string[] => ancestry(of, all).map(({ certificate }) => encodePem('CERTIFICATE', certificate));
 
 /** The generation of the CA that issues now, and may: nothing above it is revoked or retired. */
 export function issuingOf(ca: Ca, all: readonly Ca[]): Ca | undefined {

@@ -3,6 +3,7 @@ import { type AuthorityLedger, Issuance, type IssuanceParts, publishCrl, type Cr
 import { type Clock, PkiError } from '@fleetroot/core';
 import { JobRunner, type JobHandlers, type QueueOptions, type RunnerSettings } from '@fleetroot/queue';
 import { Heartbeat, type HeartbeatParts } from './heartbeat.ts';
+import { SingleRequests, type SingleRequestsParts } from './single-requests.ts';
 
 export interface IssuerParts {
   readonly issuance: IssuanceParts;
@@ -10,6 +11,7 @@ export interface IssuerParts {
   readonly crlLifetimeMs: number;
   readonly queue: QueueOptions;
   readonly runner: RunnerSettings;
+  readonly singles: Omit<SingleRequestsParts, 'issuance' | 'ledger'>;
   readonly heartbeat: HeartbeatParts;
 }
 
@@ -43,7 +45,6 @@ class CrlPublisher {
 const handlersOf = (issuance: Issuance, crls: CrlPublisher): JobHandlers => ({
   // A chunk that is done, or in other hands, is no fault: the job was delivered twice (I21).
   'issue-chunk': async ({ chunkId }) => { await issuance.issueChunk(BigInt(chunkId)); },
-  'issue-one': async ({ chunkId }) => { await issuance.issueChunk(BigInt(chunkId)); },
   'renew-chunk': async ({ chunkId }) => { await issuance.issueChunk(BigInt(chunkId)); },
   'publish-crl': ({ caId }) => crls.publish(caId),
 });
@@ -51,21 +52,24 @@ const handlersOf = (issuance: Issuance, crls: CrlPublisher): JobHandlers => ({
 /** Begins to take jobs when everything is there, and ends in the other order. */
 class Work implements OnApplicationBootstrap, BeforeApplicationShutdown {
   readonly #runner: JobRunner;
+  readonly #singles: SingleRequests;
   readonly #heartbeat: Heartbeat;
 
-  constructor(@Inject(JobRunner) runner: JobRunner, @Inject(Heartbeat) heartbeat: Heartbeat) {
+  constructor(@Inject(JobRunner) runner: JobRunner, @Inject(SingleRequests) singles: SingleRequests, @Inject(Heartbeat) heartbeat: Heartbeat) {
     this.#runner = runner;
+    this.#singles = singles;
     this.#heartbeat = heartbeat;
   }
 
   async onApplicationBootstrap(): Promise<void> {
     await this.#runner.start();
+    this.#singles.start();
     this.#heartbeat.start();
   }
 
   async beforeApplicationShutdown(): Promise<void> {
     await this.#heartbeat.stop();
-    await this.#runner.close();
+    await Promise.all([this.#runner.close(), this.#singles.close()]);
   }
 }
 
@@ -85,6 +89,11 @@ export function issuerModule(parts: IssuerParts): DynamicModule {
         useFactory: (given: IssuerParts, issuance: Issuance, crls: CrlPublisher) =>
           new JobRunner(given.queue, 'issuer', handlersOf(issuance, crls), given.runner),
         inject: [PARTS, Issuance, CrlPublisher],
+      },
+      {
+        provide: SingleRequests,
+        useFactory: ({ issuance: { ledger }, singles }: IssuerParts, issuance: Issuance) => new SingleRequests({ ...singles, issuance, ledger }),
+        inject: [PARTS, Issuance],
       },
       { provide: Heartbeat, useFactory: ({ heartbeat }: IssuerParts) => new Heartbeat(heartbeat), inject: [PARTS] },
       Work,

@@ -28,6 +28,8 @@ export interface IssuerOptions {
 }
 
 const HEARTBEAT_MS = 5000;
+/** So late at most is a single request found of which no notification told. */
+const SINGLES_MS = 1000;
 
 /** A session signs one slice while the next one is on its way. */
 const SLICES_A_SESSION = 2;
@@ -66,6 +68,7 @@ export async function startIssuer(options: IssuerOptions, control: ProcessContro
       crlLifetimeMs: options.crlLifetimeMs,
       queue: options.queue,
       runner: { concurrency: options.concurrency, log: logger, onFatal: (error) => control.fail(error) },
+      singles: { concurrency: options.concurrency, everyMs: SINGLES_MS, logger, onFatal: (error) => control.fail(error) },
       heartbeat: {
         keys, everyMs: HEARTBEAT_MS,
         beat: (figures) => store.heartbeats.beat(instance, 'issuer', figures),

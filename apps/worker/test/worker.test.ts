@@ -146,14 +146,6 @@ describe('chunks that nobody works on', () => {
     expect(queue.jobs).toHaveLength(asked);
     if (asked > 1) expect(pages).toEqual([-1, 499, 999]);
   });
-  test.each([[1, 0], [0, 1]])('with %i job of a single request on its own queue, asks for it %i times', async (jobs, asked) => {
-    const queue = collected();
-    await forgottenChunksTask({
-      open: async () => [{ purpose: 'line', priority: 1, chunks: 1 }],
-      pending: async (graceMs, after) => (graceMs === 60_000 || after !== undefined ? [] : [chunk(3, { priority: 1 })]),
-    }, { ...queue, waiting: async (name) => (name === 'issue-one' ? jobs : 9) }, 6000, 10_000, logger).run(never);
-    expect(queue.jobs).toEqual(Array.from({ length: asked }, () => ({ name: 'issue-one', payload: { chunkId: '3' }, priority: 1 })));
-  });
 });
 
 describe('renewal', () => {

@@ -7,7 +7,7 @@ export type {
 } from './ports/batches.ts';
 export { type AppendedPart, type OpenedUpload, type Upload, UPLOAD_LIFE_MS, type UploadLedger, type UploadPlace } from './ports/uploads.ts';
 export type { BacklogOf, OpenChunk, WaitingChunks } from './ports/waiting-chunks.ts';
-export { BATCH_PRIORITY, chunkJob } from './batches/chunk-job.ts';
+export { BATCH_PRIORITY, chunkJob, isTakenAtOnce } from './batches/chunk-job.ts';
 export { firstTurn, GREATEST_PRIORITY } from './batches/turn.ts';
 export type { ClaimedChunk, IssuanceLedger, IssuedItem, NewIntent, RecordedIntent } from './ports/issuance.ts';
 export {

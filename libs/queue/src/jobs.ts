@@ -19,8 +19,6 @@ const chunkJob = {
  */
 export const jobCatalogue = {
   'issue-chunk': chunkJob,
-  /** The chunk of a single request that somebody waits for, in a queue of its own: large batches take every place in theirs. */
-  'issue-one': chunkJob,
   /** A chunk for ECUs in the field, in a queue of its own: in one with the line's, a wave of renewals would take every place. */
   'renew-chunk': chunkJob,
   'publish-crl': {

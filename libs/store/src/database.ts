@@ -141,9 +141,12 @@ async function causeOf(thrown: unknown, sent: readonly Promise<unknown>[]): Prom
 
 const names = new Map<string, string>();
 
+/** BEGIN, COMMIT, SET: nothing to plan. */
+const CONTROL = /^(?:BEGIN|COMMIT|ROLLBACK|SET) ?/;
+
 /** Texts are few and constant; a text with an own name is parsed and planned once a connection. */
 function prepared(text: string, values: readonly unknown[]): { text: string; values: unknown[]; name?: string } {
-  if (values.length === 0) return { text, values: [] };
+  if (CONTROL.test(text)) return { text, values: [] };
   let name = names.get(text);
   if (name === undefined) names.set(text, (name = `f${names.size}`));
   return { text, values: [...values], name };

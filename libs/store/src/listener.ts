@@ -1,7 +1,7 @@
 import { Client } from 'pg';
 import type { Secret } from '@fleetroot/core';
 
-const CHANNELS = ['fleetroot_chunk', 'fleetroot_outbox'] as const;
+const CHANNELS = ['fleetroot_chunk', 'fleetroot_outbox', 'fleetroot_single'] as const;
 export type Channel = (typeof CHANNELS)[number];
 
 const RECONNECT_MS = 500;

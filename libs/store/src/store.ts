@@ -93,7 +93,7 @@ export async function openStore({ databaseUrl, ledgerKey, pool, connectWithinMs 
     uploads: new PostgresUploadLedger(database, ledgerKey),
     waiting: new PostgresWaitingChunks(database),
     madeKeys: new PostgresMadeKeyLedger(database),
-    issuance: new PostgresIssuanceLedger(database, ledgerKey),
+    issuance: new PostgresIssuanceLedger(database, ledgerKey, listener),
     certificates: new PostgresCertificateLedger(database, ledgerKey),
     revocations: new PostgresRevocationLedger(database),
     crls: new PostgresCrlLedger(database),

@@ -1,4 +1,4 @@
-import type { BatchLedger, BatchProgress, RequestItem, SigningPurpose } from '@fleetroot/authority';
+import { type BatchLedger, type BatchProgress, isTakenAtOnce, type ItemResult, type RequestItem, type SigningPurpose } from '@fleetroot/authority';
 import { type Clock, crashPoint, equalBytes, isPkiError, PkiError } from '@fleetroot/core';
 import { type BlockedKeys, type CertificationRequest, refuseBlockedKey, spkiSha256, verifyPossession } from '@fleetroot/x509';
 import type { OutboxRelay } from '../outbox-relay.ts';
@@ -73,27 +73,31 @@ export class IssuanceOnRequest {
       return this.#result(submitted.batch.id);
     }
     crashPoint('batch.accepted');
-    relay.kick();
+    // Of a renewal alone there is a job.
+    if (!isTakenAtOnce(single.purpose)) relay.kick();
     try {
       await unlessClosing(batches.chunkDone(submitted.chunkId, timeoutMs), closing);
     } catch (error) {
       throw isPkiError(error) && error.code === 'issuance.timeout' ? late(submitted.batchId) : error;
     }
-    return this.#result(submitted.batchId);
+    return issued(submitted.batchId, await batches.resultOfOne(submitted.chunkId));
   }
 
+  /** Of a request that came before, whose chunk is not known here. */
   async #result(batchId: string): Promise<IssuedCertificate> {
     const limit = AbortSignal.any([AbortSignal.timeout(this.#parts.timeoutMs), this.#parts.closing]);
     try {
-      for await (const result of this.#parts.batches.results(batchId, 0, limit)) {
-        if (result.outcome === 'issued') return { batchId, certificate: result.certificate };
-        throw new PkiError(result.code, result.detail, { data: { batch: batchId } });
-      }
+      for await (const result of this.#parts.batches.results(batchId, 0, limit)) return issued(batchId, result);
     } catch (error) {
       if (!limit.aborted || isPkiError(error)) throw error;
     }
     throw late(batchId);
   }
+}
+
+function issued(batchId: string, result: ItemResult): IssuedCertificate {
+  if (result.outcome === 'issued') return { batchId, certificate: result.certificate };
+  throw new PkiError(result.code, result.detail, { data: { batch: batchId } });
 }
 
 function checkSameBody(batch: BatchProgress, profile: string, bodySha256: Uint8Array): void {

@@ -13,7 +13,7 @@ const PAGES = 40;
 const LONG_MS = 60_000;
 const LONG_LIMIT = 100;
 
-const jobFor = ({ chunkId, purpose, priority }: OpenChunk): NewJob => ({ name: chunkJob(purpose, priority), payload: { chunkId: String(chunkId) }, priority });
+const jobFor = ({ chunkId, purpose, priority }: OpenChunk): NewJob => ({ name: chunkJob(purpose), payload: { chunkId: String(chunkId) }, priority });
 
 /**
  * Asks for chunks whose issuer died. Its job is still in its hands as far as the queue knows, and takes in whatever asks for
@@ -58,9 +58,9 @@ export function forgottenChunksTask(
 /** The jobs are counted first: one that ends in between is missing from both. */
 async function isMissing(chunks: Pick<WaitingChunks, 'open'>, producer: Pick<JobProducer, 'waiting'>, graceMs: number): Promise<boolean> {
   const jobs = new Map<ReturnType<typeof chunkJob>, number>();
-  for (const name of ['issue-one', 'issue-chunk', 'renew-chunk'] as const) jobs.set(name, await producer.waiting(name));
-  for (const { purpose, priority, chunks: count } of await chunks.open(graceMs)) {
-    const name = chunkJob(purpose, priority);
+  for (const name of ['issue-chunk', 'renew-chunk'] as const) jobs.set(name, await producer.waiting(name));
+  for (const { purpose, chunks: count } of await chunks.open(graceMs)) {
+    const name = chunkJob(purpose);
     jobs.set(name, (jobs.get(name) ?? 0) - count);
   }
   return [...jobs.values()].some((spare) => spare < 0);

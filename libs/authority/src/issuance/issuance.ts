@@ -6,7 +6,7 @@ import { type BlockedKeys, readBlockedKeys } from '@fleetroot/x509';
 import type { AuthorityLedger, CertificationAuthority, ProfileLedger } from '../ports/authorities.ts';
 import type { FailedItem } from '../ports/batches.ts';
 import type { CaSigner } from '../ports/ca-signer.ts';
-import type { IssuanceLedger, IssuedItem } from '../ports/issuance.ts';
+import type { ClaimedChunk, IssuanceLedger, IssuedItem } from '../ports/issuance.ts';
 import { Attempt } from './attempt.ts';
 import { type Candidate, certify, prepareCandidate } from './candidate.ts';
 import { type Issuer, Issuers } from './issuers.ts';
@@ -87,22 +87,43 @@ export class Issuance {
    *   `ca.key-unusable`, `clock.skew`) or `stop` (`hsm.signature-invalid`, `hsm.pin-incorrect`)
    */
   async issueChunk(chunkId: bigint): Promise<'done' | 'held'> {
+    const { ledger, staleAfterMs } = this.#parts;
+    const chunk = await ledger.claim(chunkId, staleAfterMs);
+    return chunk === undefined ? 'held' : this.#issueClaimed(chunk);
+  }
+
+  /**
+   * Issues the next single request that waits in the ledger; `none`: there is none. `error` is what `issueChunk` throws: that
+   * one may be tried again.
+   * @param among `fresh`: of those that nobody has tried yet; else of all but these, also of those whose holder fell silent
+   * @throws PkiError where the ledger is away
+   */
+  async issueSingle(among: 'fresh' | { readonly except: readonly bigint[] }): Promise<'done' | 'held' | 'none' | { readonly chunkId: bigint; readonly error: unknown }> {
+    const { ledger, staleAfterMs } = this.#parts;
+    const chunk = await (among === 'fresh' ? ledger.claimFreshSingle() : ledger.claimSingle(staleAfterMs, among.except));
+    if (chunk === undefined) return 'none';
+    return this.#issueClaimed(chunk).catch((error: unknown) => ({ chunkId: chunk.chunkId, error }));
+  }
+
+  async #issueClaimed(claimed: ClaimedChunk): Promise<'done' | 'held'> {
+    const { ledger, signer, staleAfterMs } = this.#parts;
+    let chunk: ClaimedChunk | undefined = claimed;
     const until = performance.now() + (this.#parts.patienceMs ?? PATIENCE_MS);
-    for (let attempts = 1; ; attempts++) {
-      const outcome = await this.#attempt(chunkId);
+    for (let attempts = 1; chunk !== undefined; attempts++) {
+      const outcome = await this.#attempt(chunk);
       if (outcome === 'done' || outcome === 'held') return outcome;
       if (attempts === ATTEMPTS || performance.now() >= until) throw outcome.error;
       // Nobody holds the chunk while we wait: another issuer, whose HSM works, is welcome to it.
-      await this.#parts.signer.ready(outcome.authority);
+      await signer.ready(outcome.authority);
+      chunk = await ledger.claim(claimed.chunkId, staleAfterMs);
     }
+    return 'held';
   }
 
   /** One attempt; `error`: the HSM failed, and the chunk is nobody's again. */
-  async #attempt(chunkId: bigint): Promise<'done' | 'held' | { readonly error: unknown; readonly authority: CertificationAuthority }> {
+  async #attempt(chunk: ClaimedChunk): Promise<'done' | 'held' | { readonly error: unknown; readonly authority: CertificationAuthority }> {
     const { ledger, staleAfterMs } = this.#parts;
     const started = performance.now();
-    const chunk = await ledger.claim(chunkId, staleAfterMs);
-    if (chunk === undefined) return 'held';
     crashPoint('issuance.claimed');
     const attempt = new Attempt(chunk);
     // However long the HSM's queue is: who took it over meanwhile would burn what is about to be signed, and wait as long.

@@ -137,7 +137,8 @@ export interface BatchLedger {
   /** Batches still being received whose sender was silent for longer; the longest silent first. */
   silent(silence: Silence, limit: number): Promise<readonly string[]>;
   /**
-   * begin, append and accept of a single item in one transaction. A conflict that is on record already is told at once;
+   * begin, append and accept of a single item in one transaction. No job is made of it where `isTakenAtOnce`: the issuers
+   * are told, and one of them takes it (`IssuanceLedger.claimSingle`). A conflict that is on record already is told at once;
    * one that comes up later makes the item fail.
    * @throws PkiError `ecu.part-number-conflict`, `ecu.vehicle-conflict`: then nothing is stored
    */
@@ -156,6 +157,8 @@ export interface BatchLedger {
    * @param outcome those alone
    */
   results(batchId: string, from: number, signal: AbortSignal, outcome?: ItemResult['outcome']): AsyncIterable<ItemResult>;
+  /** The outcome of a single request whose chunk is done (`chunkDone`). */
+  resultOfOne(chunkId: bigint): Promise<ItemResult>;
   /** Resolves when the chunk is done, or rejects with `issuance.timeout`. */
   chunkDone(chunkId: bigint, timeoutMs: number): Promise<void>;
 }

@@ -57,6 +57,16 @@ export interface IssuanceLedger {
    * are burned in the same transaction (I8). undefined: it is done, or somebody holds it.
    */
   claim(chunkId: bigint, staleAfterMs: number): Promise<ClaimedChunk | undefined>;
+  /** Takes the oldest single request that nobody has tried yet. undefined: there is none. As `claim` for the rest. */
+  claimFreshSingle(): Promise<ClaimedChunk | undefined>;
+  /**
+   * Takes the next single request that waits, or whose holder has been silent for `staleAfterMs`: the one that was tried
+   * least, of these the oldest. undefined: there is none. As `claim` for the rest.
+   * @param except chunks that are not taken
+   */
+  claimSingle(staleAfterMs: number, except: readonly bigint[]): Promise<ClaimedChunk | undefined>;
+  /** Calls `wake` when a single request was accepted, until the returned function is called. A hint: look from time to time as well. */
+  onSingle(wake: () => void): () => void;
   /**
    * Says that the chunk's holder is alive: its silence counts from now on. Of a chunk that is no longer the caller's
    * nothing changes, and the next step tells.

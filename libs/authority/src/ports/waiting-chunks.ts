@@ -19,7 +19,7 @@ export interface BacklogOf {
   readonly chunks: number;
 }
 
-/** What the queue should know of, as the ledger tells. The queue is never the only copy (I20). */
+/** What the queue should know of, as the ledger tells; single requests are none of it. The queue is never the only copy (I20). */
 export interface WaitingChunks {
   /** Chunks whose holder was silent for longer, by the database's clock; the longest silent first. */
   orphaned(silentMs: number, limit: number): Promise<readonly OpenChunk[]>;

@@ -56,6 +56,18 @@ export class Recorder implements IssuanceLedger, CaSigner {
     if (this.throws[name] !== undefined) throw this.throws[name];
   }
 
+  claimFreshSingle(): Promise<ClaimedChunk | undefined> {
+    return this.claim(7n);
+  }
+
+  claimSingle(): Promise<ClaimedChunk | undefined> {
+    return this.claim(7n);
+  }
+
+  onSingle(): () => void {
+    return () => undefined;
+  }
+
   async claim(chunkId: bigint): Promise<ClaimedChunk | undefined> {
     this.#call('claim');
     return chunkId === 404n ? undefined : { chunkId, batchId: 'b', fence: 2, caId: 3, purpose: 'line', profileVersionId: 8, first: 10, items: 5, requests: this.requests, ...this.#chunk };

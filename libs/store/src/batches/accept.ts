@@ -20,7 +20,7 @@ export async function acceptBatch(tx: Queryable, batchId: string, bodySha256: Ui
     `INSERT INTO outbox (job, payload, priority)
      SELECT $2::text, jsonb_build_object('chunkId', id::text), least($3::int + turn, $4::int)
      FROM chunk WHERE batch_id = $1 AND state = 'pending' ORDER BY first RETURNING id`,
-    [batchId, chunkJob(batch.purpose, batch.priority), batch.priority, GREATEST_PRIORITY]);
+    [batchId, chunkJob(batch.purpose), batch.priority, GREATEST_PRIORITY]);
   if (jobs.length > 0) await announceOutbox(tx);
   await appendEvents(tx, events);
 }

@@ -5,10 +5,11 @@ import { sealRequests } from './sealed-requests.ts';
 
 /**
  * One chunk of a batch that is being received; its id. A chunk without a good item is done at once.
+ * @param single an issuer takes it from the ledger: no job is made of it
  * @throws PkiError `batch.not-found` where the batch is no longer being received: another sender took over
  */
 export async function appendChunk(
-  tx: Queryable, key: LedgerKey, batchId: string, items: readonly RequestItem[], failures: readonly FailedItem[],
+  tx: Queryable, key: LedgerKey, batchId: string, items: readonly RequestItem[], failures: readonly FailedItem[], single = false,
 ): Promise<bigint> {
   const count = items.length + failures.length;
   const [batch] = await tx.query<{ first: number }>(
@@ -17,9 +18,9 @@ export async function appendChunk(
   if (batch === undefined) throw new PkiError('batch.not-found', 'the batch is no longer being received: another request with its key took over');
   requireRow(batch.first, count, [...items, ...failures]);
   const [chunk] = await tx.query<{ id: bigint }>(
-    `INSERT INTO chunk (batch_id, first, items, state, sealed, failed, done_at)
-     VALUES ($1, $2, $3, $4, $5, $6, CASE WHEN $4 = 'done' THEN clock_timestamp() END) RETURNING id`,
-    [batchId, batch.first, count, items.length > 0 ? 'pending' : 'done', items.length > 0 ? sealRequests(key, batchId, batch.first, items) : null, failures.length]);
+    `INSERT INTO chunk (batch_id, first, items, state, sealed, failed, single, done_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, CASE WHEN $4 = 'done' THEN clock_timestamp() END) RETURNING id`,
+    [batchId, batch.first, count, items.length > 0 ? 'pending' : 'done', items.length > 0 ? sealRequests(key, batchId, batch.first, items) : null, failures.length, single]);
   if (chunk === undefined) throw new PkiError('internal', 'a chunk was not stored');
   await insertFailures(tx, chunk.id, failures);
   return chunk.id;

@@ -1,24 +1,20 @@
 import type { AuditEvent } from '@fleetroot/audit';
 import {
-  type BatchFilter, type BatchLedger, type BatchPlace, type BatchProgress, type BatchSummary, type Begun, type Cancelled, chunkJob, type FailedItem,
+  type BatchFilter, type BatchLedger, type BatchPlace, type BatchProgress, type BatchSummary, type Begun, type Cancelled, type FailedItem,
   type ItemResult, type MadeKeys, type NewBatch, type RequestItem, type Silence,
 } from '@fleetroot/authority';
 import { crashPoint, type LedgerKey, PkiError } from '@fleetroot/core';
-import { appendEvent } from '../audit-log.ts';
 import type { ChunkWatch } from '../chunk-watch.ts';
 import type { Database } from '../database.ts';
-import { conflictOnRecord } from '../fleet/register-ecus.ts';
 import { insertMadeKeys } from '../made-keys/insert.ts';
-import { addToOutbox } from '../outbox.ts';
-import { acceptBatch, closeBatch } from './accept.ts';
+import { acceptBatch } from './accept.ts';
 import { appendChunk } from './append.ts';
 import { listBatches, readBatch } from './batch-row.ts';
 import { readSummary } from './batch-summary.ts';
 import { cancelBatch } from './cancel.ts';
 import { openBatch } from './open-batch.ts';
-import { batchResults } from './results.ts';
-
-type SubmittedOne = { readonly kind: 'new'; readonly batchId: string; readonly chunkId: bigint } | Extract<Begun, { kind: 'known' }>;
+import { batchResults, chunkResults } from './results.ts';
+import { type SubmittedOne, submitOne } from './submit-one.ts';
 
 export class PostgresBatchLedger implements BatchLedger {
   readonly #database: Database;
@@ -73,18 +69,7 @@ export class PostgresBatchLedger implements BatchLedger {
   }
 
   submitOne(batch: NewBatch, item: RequestItem, bodySha256: Uint8Array, event: (batchId: string) => AuditEvent): Promise<SubmittedOne> {
-    return this.#database.transaction(async (tx) => {
-      const begun = await openBatch(tx, batch);
-      if (begun.kind === 'known') return begun;
-      // Who waits is told at once; what is decided for good is decided with the intent.
-      const conflict = await conflictOnRecord(tx, this.#key, item);
-      if (conflict !== undefined) throw new PkiError(conflict);
-      const chunkId = await appendChunk(tx, this.#key, begun.batchId, [item], []);
-      await closeBatch(tx, begun.batchId, bodySha256);
-      await addToOutbox(tx, chunkJob(batch.purpose, batch.priority), { chunkId: String(chunkId) }, batch.priority);
-      await appendEvent(tx, event(begun.batchId));
-      return { kind: 'new', batchId: begun.batchId, chunkId };
-    });
+    return this.#database.transaction((tx) => submitOne(tx, this.#key, batch, item, bodySha256, event));
   }
 
   progress(batchId: string): Promise<BatchProgress> {
@@ -101,6 +86,14 @@ export class PostgresBatchLedger implements BatchLedger {
 
   results(batchId: string, from: number, signal: AbortSignal, outcome?: ItemResult['outcome']): AsyncIterable<ItemResult> {
     return batchResults(this.#database, this.#watch, batchId, from, signal, outcome);
+  }
+
+  async resultOfOne(chunkId: bigint): Promise<ItemResult> {
+    const [row] = await this.#database.query<{ ecu_serial: string | null; der: Buffer }>('SELECT ecu_serial, der FROM certificate WHERE chunk_id = $1', [chunkId]);
+    if (row !== undefined) return { ordinal: 0, outcome: 'issued', ecuSerial: row.ecu_serial ?? undefined, certificate: row.der };
+    const [result] = await chunkResults(this.#database, { id: chunkId, first: 0, items: 1 });
+    if (result === undefined) throw new PkiError('internal', `chunk ${chunkId} is not that of a single request`);
+    return result;
   }
 
   async chunkDone(chunkId: bigint, timeoutMs: number): Promise<void> {

@@ -52,7 +52,8 @@ interface FailureRow {
   readonly detail: string;
 }
 
-async function chunkResults(database: Database, chunk: ChunkRow): Promise<ItemResult[]> {
+/** The outcomes of a chunk that is done, in their order. */
+export async function chunkResults(database: Database, chunk: Pick<ChunkRow, 'id' | 'first' | 'items'>): Promise<ItemResult[]> {
   let failed: readonly FailureRow[];
   const [issued, told] = await Promise.all([
     database.query<IssuedRow>('SELECT ordinal, ecu_serial, der FROM certificate WHERE chunk_id = $1 ORDER BY ordinal', [chunk.id]),
@@ -68,7 +69,7 @@ async function chunkResults(database: Database, chunk: ChunkRow): Promise<ItemRe
 }
 
 /** Also the items that failed with their whole chunk: no row of their own tells it. */
-async function withRefused(database: Database, chunk: ChunkRow, issued: readonly IssuedRow[], failed: readonly FailureRow[]): Promise<readonly FailureRow[]> {
+async function withRefused(database: Database, chunk: Pick<ChunkRow, 'id' | 'first' | 'items'>, issued: readonly IssuedRow[], failed: readonly FailureRow[]): Promise<readonly FailureRow[]> {
   const [row] = await database.query<{ refusal: ErrorCode | null }>('SELECT refusal FROM chunk WHERE id = $1', [chunk.id]);
   const code = row?.refusal;
   if (code === undefined || code === null) return failed;

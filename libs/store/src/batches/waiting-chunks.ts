@@ -20,7 +20,7 @@ export class PostgresWaitingChunks implements WaitingChunks {
   async orphaned(silentMs: number, limit: number): Promise<readonly OpenChunk[]> {
     return chunksOf(await this.#database.query<OpenRow>(
       `SELECT c.id, b.purpose, c.turn, least(b.priority + c.turn, $3::int) AS priority, c.fence FROM chunk c JOIN batch b ON b.id = c.batch_id
-       WHERE c.state <> 'done' AND c.state = 'signing' AND b.state = 'accepted'
+       WHERE c.state <> 'done' AND NOT c.single AND c.state = 'signing' AND b.state = 'accepted'
          AND c.claimed_at < clock_timestamp() - $1 * interval '1 millisecond'
        ORDER BY c.claimed_at, c.id LIMIT $2`, [silentMs, limit, GREATEST_PRIORITY]));
   }
@@ -28,14 +28,14 @@ export class PostgresWaitingChunks implements WaitingChunks {
   open(acceptedBeforeMs: number): Promise<readonly BacklogOf[]> {
     return this.#database.query<BacklogOf>(
       `SELECT b.purpose, b.priority, count(*)::int AS chunks FROM chunk c JOIN batch b ON b.id = c.batch_id
-       WHERE c.state <> 'done' AND b.state = 'accepted' AND b.accepted_at < clock_timestamp() - $1 * interval '1 millisecond'
+       WHERE c.state <> 'done' AND NOT c.single AND b.state = 'accepted' AND b.accepted_at < clock_timestamp() - $1 * interval '1 millisecond'
        GROUP BY b.purpose, b.priority ORDER BY b.purpose, b.priority`, [acceptedBeforeMs]);
   }
 
   async pending(acceptedBeforeMs: number, after: OpenChunk | undefined, limit: number): Promise<readonly OpenChunk[]> {
     return chunksOf(await this.#database.query<OpenRow>(
       `SELECT c.id, b.purpose, c.turn, least(b.priority + c.turn, $5::int) AS priority, c.fence FROM chunk c JOIN batch b ON b.id = c.batch_id
-       WHERE c.state <> 'done' AND c.state = 'pending' AND b.state = 'accepted' AND b.accepted_at < clock_timestamp() - $1 * interval '1 millisecond'
+       WHERE c.state <> 'done' AND NOT c.single AND c.state = 'pending' AND b.state = 'accepted' AND b.accepted_at < clock_timestamp() - $1 * interval '1 millisecond'
          AND (c.turn, c.id) > ($2::int, $3::bigint)
        ORDER BY c.turn, c.id LIMIT $4`, [acceptedBeforeMs, after?.turn ?? -1, after?.chunkId ?? 0n, limit, GREATEST_PRIORITY]));
   }

@@ -2,8 +2,9 @@ import type { AuditEvent } from '@fleetroot/audit';
 import type { ClaimedChunk, FailedItem, IssuanceLedger, IssuedItem, NewIntent, RecordedIntent, SigningPurpose } from '@fleetroot/authority';
 import { type LedgerKey, PkiError } from '@fleetroot/core';
 import type { Database } from '../database.ts';
+import type { Listener } from '../listener.ts';
 import { burnOpenIntents } from './burn.ts';
-import { claimChunk } from './claim.ts';
+import { claimChunk, claimFreshSingle, claimSingle } from './claim.ts';
 import { completeChunk } from './complete.ts';
 import { recordIntent } from './record-intent.ts';
 
@@ -16,14 +17,28 @@ export interface IssuanceBacklog {
 export class PostgresIssuanceLedger implements IssuanceLedger, IssuanceBacklog {
   readonly #database: Database;
   readonly #key: LedgerKey;
+  readonly #listener: Listener;
 
-  constructor(database: Database, key: LedgerKey) {
+  constructor(database: Database, key: LedgerKey, listener: Listener) {
     this.#database = database;
     this.#key = key;
+    this.#listener = listener;
   }
 
   claim(chunkId: bigint, staleAfterMs: number): Promise<ClaimedChunk | undefined> {
     return this.#database.transaction((tx) => claimChunk(tx, this.#key, chunkId, staleAfterMs));
+  }
+
+  claimFreshSingle(): Promise<ClaimedChunk | undefined> {
+    return claimFreshSingle(this.#database, this.#key);
+  }
+
+  claimSingle(staleAfterMs: number, except: readonly bigint[]): Promise<ClaimedChunk | undefined> {
+    return this.#database.transaction((tx) => claimSingle(tx, this.#key, staleAfterMs, except));
+  }
+
+  onSingle(wake: () => void): () => void {
+    return this.#listener.subscribe('fleetroot_single', wake);
   }
 
   async renew({ chunkId, fence }: ClaimedChunk): Promise<void> {
