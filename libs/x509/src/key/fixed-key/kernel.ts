@@ -111,7 +111,7 @@ function addAllFunction(): FunctionBody {
 }
 
 /** The module, function by function: between two of them it yields. */
-export function* kernelOctets(): Generator<undefined, Uint8Array<ArrayBuffer>> {
+export function* kernelOctets(): Generator<undefined, Uint8Array> {
   const functions: FunctionBody[] = [];
   for (const make of [multiplyFunction, squareTimesFunction, gatherFunction, productsFunction, addAllFunction]) {
     functions.push(make());

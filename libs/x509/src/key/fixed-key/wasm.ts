@@ -18,11 +18,11 @@ function signed(value: number): number[] {
   return [...octets, value & 0x7f];
 }
 
-const vector = (items: readonly Code[]): number[] => [...unsigned(items.length), ...items.flat()];
-const section = (id: number, content: Code): number[] => [id, ...unsigned(content.length), ...content];
+const joined = (...parts: readonly Code[]): number[] => ([] as number[]).concat(...parts);
+const vector = (items: readonly Code[]): number[] => joined(unsigned(items.length), ...items);
+const section = (id: number, content: Code): number[] => joined([id], unsigned(content.length), content);
 const text = (value: string): number[] => [...unsigned(value.length), ...Buffer.from(value, 'latin1')];
 
-const joined = (...parts: Code[]): Code => ([] as number[]).concat(...parts);
 const plain = (opcode: number) => (...operands: Code[]): Code => joined(...operands, [opcode]);
 const simd = (opcode: number) => {
   const octets = [0xfd, ...unsigned(opcode)];
@@ -117,19 +117,22 @@ export class FunctionBody {
   }
 
   get body(): Code {
-    const content = [...vector(this.#locals.map((type) => [1, type])), ...this.#code, 0x0b];
-    return [...unsigned(content.length), ...content];
+    const content = joined(vector(this.#locals.map((type) => [1, type])), this.#code, [0x0b]);
+    return joined(unsigned(content.length), content);
   }
 }
 
+/** Magic number and version. */
+const HEADER = [0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
+
 /** A module of these functions, each exported by its name, over a memory that is imported as `env.memory`. */
-export function moduleOctets(functions: readonly FunctionBody[]): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from([
-    0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0,
-    ...section(1, vector(functions.map(({ type }) => type))),
-    ...section(2, vector([[...text('env'), ...text('memory'), 2, 0, 1]])),
-    ...section(3, vector(functions.map((_, i) => unsigned(i)))),
-    ...section(7, vector(functions.map(({ name }, i) => [...text(name), 0, ...unsigned(i)]))),
-    ...section(10, vector(functions.map(({ body }) => body))),
-  ]);
+export function moduleOctets(functions: readonly FunctionBody[]): Uint8Array {
+  const sections = [
+    section(1, vector(functions.map(({ type }) => type))),
+    section(2, vector([[...text('env'), ...text('memory'), 2, 0, 1]])),
+    section(3, vector(functions.map((_, i) => unsigned(i)))),
+    section(7, vector(functions.map(({ name }, i) => [...text(name), 0, ...unsigned(i)]))),
+    section(10, vector(functions.map(({ body }) => body))),
+  ];
+  return Buffer.concat([HEADER, ...sections].map((octets) => Buffer.from(octets)));
 }
