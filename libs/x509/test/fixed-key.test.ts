@@ -253,7 +253,7 @@ function sum(a: Point | undefined, b: Point): Point {
 
 function multiple(point: Point, factor: bigint): Point {
   let found: Point | undefined;
-  for (let power = point; factor > 0n; factor >>= 1n, power = sum(power, power)) if (factor & 1n) found = sum(found, power);
+  for (let [power, rest] = [point, factor]; rest > 0n; rest >>= 1n, power = sum(power, power)) if (rest & 1n) found = sum(found, power);
   return found!;
 }
 

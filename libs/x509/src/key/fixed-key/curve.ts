@@ -1,3 +1,5 @@
+import { at } from './at.ts';
+
 /** The curve P-256 (SEC 2 calls it secp256r1), y^2 = x^3 - 3x + b, in whole numbers: for what is computed once per key. */
 export interface Point {
   readonly x: bigint;
@@ -41,12 +43,12 @@ export function inverses(values: readonly bigint[], modulus: bigint): bigint[] {
     product = (product * value) % modulus;
   }
   let rest = inverse(product, modulus);
-  const found: bigint[] = new Array<bigint>(values.length);
+  const found: bigint[] = [];
   for (let i = values.length - 1; i >= 0; i--) {
-    found[i] = (rest * before[i]!) % modulus;
-    rest = (rest * values[i]!) % modulus;
+    found.push((rest * at(before, i)) % modulus);
+    rest = (rest * at(values, i)) % modulus;
   }
-  return found;
+  return found.reverse();
 }
 
 /** P, 2P, 4P ... 2^(count - 1) P, of a point of the curve's prime order: no doubling of it is exceptional. */
@@ -67,7 +69,8 @@ export function doublings(point: Point, count: number): Point[] {
   }
   const reciprocals = inverses(found.map((each) => each.z), prime);
   return found.map((each, i) => {
-    const square = (reciprocals[i]! * reciprocals[i]!) % prime;
-    return { x: (each.x * square) % prime, y: (each.y * ((square * reciprocals[i]!) % prime)) % prime };
+    const reciprocal = at(reciprocals, i);
+    const square = (reciprocal * reciprocal) % prime;
+    return { x: (each.x * square) % prime, y: (each.y * ((square * reciprocal) % prime)) % prime };
   });
 }

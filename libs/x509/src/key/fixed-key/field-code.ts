@@ -1,3 +1,4 @@
+import { at } from './at.ts';
 import { type Code, type FunctionBody, lanes } from './wasm.ts';
 
 // Elements of the field of P-256, p = 2^256 - 2^224 + 2^192 + 2^96 - 1, in five limbs of 52 bits: doubles that hold whole
@@ -28,7 +29,7 @@ const CARRIED = POSITIVE >> 52n;
 /** For a limb between -2^51 and 2^51 instead of 0 and 2^52. */
 const HALF = 1n << 51n;
 
-export const difference = (f: FunctionBody, a: Element, b: Element): Element => a.map((limb, i) => f.let(subReal(limb, b[i]!)));
+export const difference = (f: FunctionBody, a: Element, b: Element): Element => a.map((limb, i) => f.let(subReal(limb, at(b, i))));
 
 /** The columns of a product, each the sum of halves, as 64-bit numbers beside a known constant. */
 class Columns {
@@ -44,12 +45,12 @@ class Columns {
   plus(column: number, bits: Code, excess = 0n): void {
     const sum = this.sums[column];
     this.sums[column] = sum === undefined ? bits : this.#f.let(add(sum, bits));
-    this.excess[column]! += excess;
+    this.excess[column] = at(this.excess, column) + excess;
   }
 
   minus(column: number, bits: Code, excess = 0n): void {
-    this.sums[column] = this.#f.let(sub(this.sums[column]!, bits));
-    this.excess[column]! -= excess;
+    this.sums[column] = this.#f.let(sub(this.#sum(column), bits));
+    this.excess[column] = at(this.excess, column) - excess;
   }
 
   product(column: number, a: Code, b: Code): void {
@@ -60,10 +61,14 @@ class Columns {
     this.plus(column + 1, upper, UPPER_BITS);
   }
 
+  #sum(column: number): Code {
+    return this.sums[column] ?? lanes.constant(0n);
+  }
+
   /** The column with exactly `wanted` too much. */
   settle(column: number, wanted: bigint): Code {
-    const missing = BigInt.asUintN(64, wanted - this.excess[column]!);
-    const sum = this.sums[column]!;
+    const missing = BigInt.asUintN(64, wanted - at(this.excess, column));
+    const sum = this.#sum(column);
     return missing === 0n ? sum : this.#f.let(add(sum, lanes.constant(missing)));
   }
 }
@@ -71,7 +76,7 @@ class Columns {
 /** a * b / 2^260 - subtrahends, each of which is an element. */
 export function multiply(f: FunctionBody, a: Element, b: Element, ...subtrahends: Element[]): Element {
   const columns = new Columns(f);
-  for (let i = 0; i < LIMBS; i++) for (let j = 0; j < LIMBS; j++) columns.product(i + j, a[i]!, b[j]!);
+  for (let i = 0; i < LIMBS; i++) for (let j = 0; j < LIMBS; j++) columns.product(i + j, at(a, i), at(b, j));
   return reduce(f, columns, subtrahends);
 }
 
@@ -80,8 +85,8 @@ export function square(f: FunctionBody, a: Element, ...subtrahends: Element[]): 
   const columns = new Columns(f);
   const twice = a.map((limb) => f.let(addReal(limb, limb)));
   for (let i = 0; i < LIMBS; i++) {
-    columns.product(2 * i, a[i]!, a[i]!);
-    for (let j = i + 1; j < LIMBS; j++) columns.product(i + j, twice[i]!, a[j]!);
+    columns.product(2 * i, at(a, i), at(a, i));
+    for (let j = i + 1; j < LIMBS; j++) columns.product(i + j, at(twice, i), at(a, j));
   }
   return reduce(f, columns, subtrahends);
 }

@@ -8,12 +8,13 @@ const MONTGOMERY_BITS = BigInt(LIMBS * LIMB_BITS);
 /** Whole numbers to limbs, lowest first, and back. A limb lies between -2^51 and 2^51. */
 export function toLimbs(value: bigint): number[] {
   const limbs: number[] = [];
+  let rest = value;
   for (let i = 1; i < LIMBS; i++) {
-    const limb = BigInt.asIntN(LIMB_BITS, value);
+    const limb = BigInt.asIntN(LIMB_BITS, rest);
     limbs.push(Number(limb));
-    value = (value - limb) >> BigInt(LIMB_BITS);
+    rest = (rest - limb) >> BigInt(LIMB_BITS);
   }
-  return [...limbs, Number(value)];
+  return [...limbs, Number(rest)];
 }
 
 export const toMontgomery = (value: bigint): number[] => toLimbs(residue(value << MONTGOMERY_BITS, prime));
@@ -34,16 +35,13 @@ export class Field {
   }
 
   write(address: number, lane: 0 | 1, limbs: readonly number[]): void {
-    const at = address / 8 + lane;
-    for (let i = 0; i < LIMBS; i++) this.#reals[at + 2 * i] = limbs[i]!;
+    for (const [i, limb] of limbs.entries()) this.#reals[address / 8 + lane + 2 * i] = limb;
   }
 
   /** As it stands: near 0, not reduced; in Montgomery's form where it was not taken out of it. */
   read(address: number, lane: 0 | 1): bigint {
-    const at = address / 8 + lane;
     let value = 0n;
-    // Two limbs make a whole number of 64 bits too many for a double, not for two of them.
-    for (let i = LIMBS - 1; i >= 0; i--) value = (value << BigInt(LIMB_BITS)) + BigInt(this.#reals[at + 2 * i]!);
+    for (let i = LIMBS - 1; i >= 0; i--) value = (value << BigInt(LIMB_BITS)) + BigInt(this.#reals[address / 8 + lane + 2 * i] ?? 0);
     return value;
   }
 

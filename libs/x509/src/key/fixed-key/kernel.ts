@@ -1,3 +1,4 @@
+import { at } from './at.ts';
 import { difference, type Element, LIMBS, multiply, square } from './field-code.ts';
 import { type Code, FunctionBody, i32, lanes, moduleOctets, valueType } from './wasm.ts';
 
@@ -25,15 +26,15 @@ export interface Kernel {
   addAll(a: number, b: number, prefixes: number, count: number, inverse: number): void;
 }
 
-const load = (f: FunctionBody, address: Code, at = 0): Element =>
-  Array.from({ length: LIMBS }, (_, i) => f.let(lanes.load(at + 16 * i, address)));
+const load = (f: FunctionBody, address: Code, offset = 0): Element =>
+  Array.from({ length: LIMBS }, (_, i) => f.let(lanes.load(offset + 16 * i, address)));
 
-function store(f: FunctionBody, address: Code, element: Element, at = 0): void {
-  for (const [i, limb] of element.entries()) f.emit(lanes.store(at + 16 * i, address, limb));
+function store(f: FunctionBody, address: Code, element: Element, offset = 0): void {
+  for (const [i, limb] of element.entries()) f.emit(lanes.store(offset + 16 * i, address, limb));
 }
 
 function assignAll(f: FunctionBody, to: Element, from: Element): void {
-  for (const [i, limb] of from.entries()) f.assign(to[i]!, limb);
+  for (const [i, limb] of from.entries()) f.assign(at(to, i), limb);
 }
 
 const advance = (f: FunctionBody, address: Code, octets: number): void => f.assign(address, i32.add(address, i32.constant(octets)));
@@ -58,10 +59,10 @@ function gatherFunction(): FunctionBody {
   const f = new FunctionBody('gather', 3);
   const [list, out, count] = f.parameters as [Code, Code, Code];
   f.repeat(count, () => {
-    const entries = [0, 4].map((at) => f.variable(valueType.i32, i32.load(at, list)));
-    const [first, second] = entries.map((entry) => f.variable(valueType.i32, i32.and(entry, i32.constant(-2)))) as [Code, Code];
+    const [entry1, entry2] = [0, 4].map((offset) => f.variable(valueType.i32, i32.load(offset, list))) as [Code, Code];
+    const [first, second] = [entry1, entry2].map((entry) => f.variable(valueType.i32, i32.and(entry, i32.constant(-2)))) as [Code, Code];
     // Bit 63 of a double is its sign.
-    const sign = f.let(lanes.shiftLeft(lanes.of(entries[0]!, entries[1]!), 63));
+    const sign = f.let(lanes.shiftLeft(lanes.of(entry1, entry2), 63));
     for (let i = 0; i < 2 * LIMBS; i++) {
       const limb = lanes.loadSecond(8 * i, second, lanes.loadFirst(8 * i, first));
       f.emit(lanes.store(16 * i, out, i < LIMBS ? limb : lanes.xor(limb, sign)));

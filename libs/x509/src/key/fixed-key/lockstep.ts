@@ -36,7 +36,7 @@ export class Lockstep {
     };
     this.tables = take(tablePoints * TABLE_POINT_OCTETS);
     const memory = new WebAssembly.Memory({ initial: Math.ceil(end / PAGE) });
-    this.#kernel = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Kernel;
+    this.#kernel = new WebAssembly.Instance(module, { env: { memory } }).exports as Kernel;
     this.#field = new Field(this.#kernel, memory, scratch);
     this.#reals = new Float64Array(memory.buffer);
     this.#list = new Uint32Array(memory.buffer, this.#at.list, vectors * 2);
@@ -77,7 +77,7 @@ export class Lockstep {
   /** The sum `i` as a table has it. */
   moveSum(i: number, address: number): void {
     const from = this.#place(i);
-    for (let limb = 0; limb < 2 * LIMBS; limb++) this.#reals[address / 8 + limb] = this.#reals[from + 2 * limb]!;
+    for (let limb = 0; limb < 2 * LIMBS; limb++) this.#reals[address / 8 + limb] = this.#reals[from + 2 * limb] ?? 0;
   }
 
   /** Of the sum `i`, as a whole number. It is taken out of its form: once for each sum. */

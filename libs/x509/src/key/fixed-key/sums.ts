@@ -1,4 +1,5 @@
 import { createECDH } from 'node:crypto';
+import { at } from './at.ts';
 import { basePoint, type Point } from './curve.ts';
 import { kernelOctets, TABLE_POINT_OCTETS } from './kernel.ts';
 import { Lockstep } from './lockstep.ts';
@@ -51,7 +52,7 @@ function xOf(lockstep: Lockstep, ofG: Table, ofQ: Table, pairs: readonly Factors
   const even = pairs.length + (pairs.length & 1);
   for (let i = 0; i < even; i++) {
     // A lane that would be empty does what its neighbour does.
-    const [u1, u2] = pairs[Math.min(i, pairs.length - 1)]!;
+    const [u1, u2] = at(pairs, Math.min(i, pairs.length - 1));
     ofG.choose(u1, 0, i, even);
     ofQ.choose(u2, WINDOWS, i, even);
   }

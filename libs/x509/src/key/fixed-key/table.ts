@@ -1,3 +1,4 @@
+import { at } from './at.ts';
 import { doublings, order, type Point } from './curve.ts';
 import { toMontgomery } from './field.ts';
 import { TABLE_POINT_OCTETS } from './kernel.ts';
@@ -76,7 +77,7 @@ export class Table {
       }
       const summed = this.#lockstep.sum(HALF, atOnce);
       for (let i = 0; i < Math.min(atOnce, WINDOWS - first); i++) {
-        const { x, y } = powers[WINDOW * (first + i) + 2 * WINDOW - 2]!;
+        const { x, y } = at(powers, WINDOW * (first + i) + 2 * WINDOW - 2);
         if (!summed || this.#lockstep.coordinate(i, 'x') !== x || this.#lockstep.coordinate(i, 'y') !== y) {
           throw new Error(`the points of window ${first + i} do not add up`);
         }
@@ -103,8 +104,8 @@ export class Table {
   #bits(offset: number): number {
     const word = offset >> 5;
     const shift = offset & 31;
-    const low = this.#halves[word]! >>> shift;
-    return (shift > 32 - WINDOW ? low | (this.#halves[word + 1]! << (32 - shift)) : low) & (2 * HALF - 1);
+    const low = (this.#halves[word] ?? 0) >>> shift;
+    return (shift > 32 - WINDOW ? low | ((this.#halves[word + 1] ?? 0) << (32 - shift)) : low) & (2 * HALF - 1);
   }
 
   #entry(window: number, index: number): number {

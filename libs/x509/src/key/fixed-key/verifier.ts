@@ -4,6 +4,7 @@ import { DerReader } from '../../der/reader.ts';
 import { tag } from '../../der/writer.ts';
 import type { SignatureAlgorithm } from '../algorithm.ts';
 import { verifyWithKey } from '../signature.ts';
+import { at } from './at.ts';
 import { inverses, isOnCurve, order, type Point } from './curve.ts';
 import { type Factors, LARGEST_GROUP, makeSums, type Sums } from './sums.ts';
 
@@ -101,8 +102,8 @@ export class TableVerifier implements FixedKeyVerifier {
     const readable = scalars.filter((each) => each !== undefined);
     const found = this.#sums.xOf(factors(readable));
     if (found === undefined) return [];
-    const xs = found.values();
-    return scalars.map((each) => each !== undefined && xs.next().value! % order === each.r);
+    let next = 0;
+    return scalars.map((each) => each !== undefined && at(found, next++) % order === each.r);
   }
 
   #confirmed(item: SignedMessage): boolean {
@@ -124,7 +125,7 @@ export class TableVerifier implements FixedKeyVerifier {
 function factors(scalars: readonly Scalars[]): Factors[] {
   if (scalars.length === 0) return [];
   const reciprocals = inverses(scalars.map(({ s }) => s), order);
-  return scalars.map(({ digest, r }, i) => [(digest * reciprocals[i]!) % order, (r * reciprocals[i]!) % order]);
+  return scalars.map(({ digest, r }, i) => [(digest * at(reciprocals, i)) % order, (r * at(reciprocals, i)) % order]);
 }
 
 /** Undefined where the signature is not two INTEGERs of 1 .. order - 1 in DER: OpenSSL may say what it thinks of it. */

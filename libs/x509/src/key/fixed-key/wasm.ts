@@ -6,16 +6,13 @@ export const valueType = { i32: 0x7f, v128: 0x7b } as const;
 type ValueType = (typeof valueType)[keyof typeof valueType];
 
 /** Unsigned LEB128, as the binary format writes every number that is no constant. */
-export function unsigned(value: number): number[] {
-  const octets: number[] = [];
-  for (; value > 0x7f; value >>>= 7) octets.push((value & 0x7f) | 0x80);
-  return [...octets, value];
+function unsigned(value: number): number[] {
+  return value > 0x7f ? [(value & 0x7f) | 0x80, ...unsigned(value >>> 7)] : [value];
 }
 
+/** Signed LEB128. */
 function signed(value: number): number[] {
-  const octets: number[] = [];
-  for (; value < -64 || value > 63; value >>= 7) octets.push((value & 0x7f) | 0x80);
-  return [...octets, value & 0x7f];
+  return value < -64 || value > 63 ? [(value & 0x7f) | 0x80, ...signed(value >> 7)] : [value & 0x7f];
 }
 
 const joined = (...parts: readonly Code[]): number[] => ([] as number[]).concat(...parts);
