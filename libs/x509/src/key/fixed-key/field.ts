@@ -54,7 +54,10 @@ export class Field {
     this.writeBoth(address, ONE);
   }
 
-  /** out = 1 / a by Fermat: a^(p - 2), where p - 2 is 32 ones, 31 zeros, 1, 96 zeros, 94 ones, 0, 1 in binary. Of 0: 0. */
+  /**
+   * out = 1 / a, at two places that differ, by Fermat: a^(p - 2), where p - 2 is 32 ones, 31 zeros, 1, 96 zeros, 94 ones, 0
+   * and 1 in binary. Of 0 it is 0.
+   */
   invert(out: number, a: number): void {
     const { kernel } = this;
     const reals = this.#reals;

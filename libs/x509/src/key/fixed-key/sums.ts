@@ -6,7 +6,7 @@ import { Lockstep } from './lockstep.ts';
 import { BUILDING_POINTS, Table, TABLE_POINTS, WINDOWS } from './table.ts';
 import { WebAssembly, type WasmModule } from './web-assembly.ts';
 
-/** Sums that are made together: an inversion costs as much as 12 of them, and each level of additions needs one. */
+/** Sums that are made together: each level of additions needs an inversion, which costs nearly as much as a sum. */
 export const LARGEST_GROUP = 64;
 /** Multiples of each point that OpenSSL has to find too. */
 const CHECKED = 8;

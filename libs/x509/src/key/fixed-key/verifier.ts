@@ -16,7 +16,7 @@ export interface SignedMessage {
 
 /**
  * Verifies many signatures by one key. Its answers are those of `verifyWithKey`; P-256 with SHA-256 is computed here, by
- * tables of the key, in a fifth of the time. Only "verified" is believed to this computation, and one of 64 of those is
+ * tables of the key, in a quarter of the time. Only "verified" is believed to this computation, and one of 64 of those is
  * shown to OpenSSL as well; whatever it does not show to be verified is OpenSSL's to judge.
  *
  * Public data alone goes in: time and memory access depend on it.
