@@ -1,5 +1,5 @@
-import { createPublicKey, verify } from 'node:crypto';
-import { compileLint, lintCertificate, parseRequest, verifyPossession } from '@fleetroot/x509';
+import { createPublicKey, generateKeyPairSync, randomBytes, sign, verify } from 'node:crypto';
+import { compileLint, fixedKeyVerifier, lintCertificate, parseRequest, verifyPossession } from '@fleetroot/x509';
 import { type EcuIssuance, ecuIssuance } from './ecu-issuance.ts';
 import { peculiarRates } from './peculiar.ts';
 import { writeLongCrl } from './long-crl.ts';
@@ -14,6 +14,8 @@ const ROUNDS = 20;
 const PART = 500;
 /** As in issuance: one certificate in so many is linted in full. */
 const SAMPLE = 64;
+/** Octets of a TBS of `ecu-client`, about. */
+const TBS_OCTETS = 450;
 
 /**
  * `bench x509`: the hot paths of the library in one process, beside raw operations measured in the same run. Rates are
@@ -43,18 +45,48 @@ export async function benchX509(scratch: Scratch, entries: number): Promise<void
     for (const measure of measures) measure(round);
     measures.reverse();
   }
+  const oneKey = verificationByOneKey();
   const results: Result[] = [
     { name: 'TBS built and linted, by the clock', value: median(rounds.map(({ micros }) => micros)), unit: 'us', goal: 25 },
     { name: 'the same, processor time of all threads', value: 1e6 / built, unit: 'us' },
     beside('TBS built and linted, beside @peculiar/x509', built, '1/s', library.certificates, 100),
     beside('the same, without the library\'s signature', built, '1/s', library.unsigned),
     beside('P-256 request: parsed, possession proven', median(possession), '1/s', median(floor), 0.8),
+    beside('signatures by one known key verified, beside OpenSSL', oneKey.byTables, '1/s', oneKey.byOpenSsl, 2),
+    { name: 'the tables of such a key made and checked', value: oneKey.tablesMs, unit: 'ms' },
     { name: `CRL of ${entries} entries written`, value: crl.seconds, unit: 's', goal: 3 },
     { name: 'its processor time', value: crl.processorSeconds, unit: 's' },
     { name: 'its size', value: crl.octets / 1e6, unit: 'MB' },
     { name: 'memory over idle, most', value: crl.memory / 1e6, unit: 'MB', goal: 100 },
   ];
   print('x509', results);
+}
+
+/** As issuance does it, by slices; rates of processor time. The tables are the second ones of the process. */
+function verificationByOneKey(): { readonly byTables: number; readonly byOpenSsl: number; readonly tablesMs: number } {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const items = Array.from({ length: REQUESTS }, () => {
+    const message = randomBytes(TBS_OCTETS);
+    return { message, signature: sign('sha256', message, privateKey) };
+  });
+  const first = fixedKeyVerifier(publicKey, 'ecdsa-sha256');
+  while (first.prepareSome());
+  const verifier = fixedKeyVerifier(publicKey, 'ecdsa-sha256');
+  const before = process.cpuUsage();
+  while (verifier.prepareSome());
+  const tablesMs = processorSeconds(before) * 1000;
+  const slices = Array.from({ length: Math.ceil(items.length / verifier.atOnce) }, (_, i) => items.slice(i * verifier.atOnce, (i + 1) * verifier.atOnce));
+  const byTables: number[] = [];
+  const byOpenSsl: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    byTables.push((items.length / slices.length) * rate(slices, (slice) => {
+      if (verifier.verifyMany(slice).includes(false)) throw new Error('a signature does not verify');
+    }));
+    byOpenSsl.push(rate(part(items, round), ({ message, signature }) => {
+      if (!verify('sha256', message, publicKey, signature)) throw new Error('a signature does not verify');
+    }));
+  }
+  return { byTables: median(byTables), byOpenSsl: median(byOpenSsl), tablesMs };
 }
 
 function buildAndLint({ compiled, issuer, serial, signedAt }: EcuIssuance, requests: readonly EcuRequest[]): { readonly micros: number; readonly perSecond: number } {

@@ -1,11 +1,12 @@
+import { createPublicKey } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { parseProfile, profileDocument, profileFromDocument } from '@fleetroot/authority';
 import { isPkiError } from '@fleetroot/core';
 import { decodeOcspGetPath } from '@fleetroot/ocsp';
 import {
-  algorithmIdentifier, assembleCertificate, assembleCrl, decodeCertsOnly, decodePem, describeName, encodeCertsOnly, encodePem,
-  lintCertificate, parseCertificate, parseCrl, parseName, parseOcspRequest, parseRequest, publicKeyFacts, readRequest, type SignatureAlgorithm,
-  validatePath, verifyPossession, verifySignedData,
+  algorithmIdentifier, assembleCertificate, assembleCrl, decodeCertsOnly, decodePem, DerReader, describeName, encodeCertsOnly, encodePem,
+  type FixedKeyVerifier, fixedKeyVerifier, lintCertificate, parseCertificate, parseCrl, parseName, parseOcspRequest, parseRequest, publicKeyFacts, readRequest, type SignatureAlgorithm,
+  validatePath, verifyPossession, verifySignedData, verifyWithKey,
 } from '@fleetroot/x509';
 import type { Corpus } from './corpus.ts';
 import { mutateDer } from './mutate-der.ts';
@@ -144,6 +145,42 @@ function profile(input: Buffer): boolean {
   return true;
 }
 
+/** Requests whose signatures are by P-256: each key, with tables, and what it signed. */
+function signedByP256(requests: readonly Buffer[]) {
+  return requests.flatMap((der) => {
+    const parsed = accepted(() => parseRequest(der));
+    if (parsed?.signatureAlgorithm !== 'ecdsa-sha256' || accepted(() => verifyPossession(parsed) ?? true) === undefined) return [];
+    const key = createPublicKey({ key: Buffer.from(parsed.spkiDer), format: 'der', type: 'spki' });
+    return key.asymmetricKeyDetails?.namedCurve === 'prime256v1' ? [{ key, message: parsed.infoDer, signature: Buffer.from(parsed.signature) }] : [];
+  }).slice(0, 1);
+}
+
+function twoIntegers(input: Buffer): Uint8Array[] {
+  const reader = new DerReader(input, 'hsm.signature-invalid').enter(0x30, 'the signature');
+  return [reader.integer('r'), reader.integer('s')];
+}
+
+/** What is verified by tables of the key is what OpenSSL verifies: a signature among others that are right. */
+function signatureTarget(corpus: Corpus): Target {
+  const [{ key, message, signature }] = signedByP256(corpus.requests) as [ReturnType<typeof signedByP256>[number]];
+  let verifier: FixedKeyVerifier | undefined;
+  return {
+    name: 'signature', seeds: [signature, ...corpus.found('signature')], maxOctets: 256,
+    mutate: (seed, random) => mutateDer(seed, corpus.all, random),
+    run(input) {
+      if (verifier === undefined) {
+        verifier = fixedKeyVerifier(key, 'ecdsa-sha256');
+        while (verifier.prepareSome());
+      }
+      const good = { message, signature };
+      const [first, verdict, ...rest] = timed(() => verifier!.verifyMany([good, { message, signature: input }, good, good]));
+      law([first, ...rest].every(Boolean), 'a signature is verified beside any other');
+      law(verdict === verifyWithKey(key, 'ecdsa-sha256', message, input), 'tables and OpenSSL agree');
+      return accepted(() => twoIntegers(input)) !== undefined;
+    },
+  };
+}
+
 const PEM_WORDS = ['-----BEGIN ', '-----END ', 'CERTIFICATE REQUEST', '-----', '\n', '\r', ' ', '=', '==', 'A', 'Proc-Type: 4,ENCRYPTED\n', '\0', 'ÿ'];
 const PATH_WORDS = ['%', '%2', '%2F', '%252B', '%25', '/', '+', '=', '-', '_', ' ', 'M', '%00', '?', '\uD800'];
 const YAML_WORDS = ['&a ', '*a', ': ', '- ', '[', ']', '{', '}', '"', "'", '|', '>', '#', '\n', '\n  ', '!!binary ', '!!js/function ', '? ', '<<: ', '---\n', '...', '\t', '\0', '1e999', '-1', '0', '.inf', '~', 'true', '__proto__: ', 'constructor: ', '2026-11-22', 'P1Y'];
@@ -163,6 +200,7 @@ export function targets(corpus: Corpus): Target[] {
     octets('crl', corpus.crls, crl),
     octets('ocsp', corpus.ocspRequests, ocspRequest),
     octets('cms', corpus.cms, cms),
+    signatureTarget(corpus),
     text('pem', corpus.pem, PEM_WORDS, pem),
     text('ocsp-path', corpus.ocspPaths, PATH_WORDS, (input) => timed(() => decodeOcspGetPath(input.toString('latin1'))).length > 0),
     // An operator's file: the YAML library takes time squared for a mapping of many keys.

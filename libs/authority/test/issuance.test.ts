@@ -240,6 +240,30 @@ describe('when something breaks', () => {
     expect(recorder.calls.at(-1)).toBe('release');
   });
 
+  describe('of so many items that their signatures are verified by tables of the key', () => {
+    const MANY = 100;
+    const many = async (): Promise<Recorder> => {
+      const request = await csr();
+      return new Recorder(Array.from({ length: MANY }, (_, i) => ecuItem(10 + i, request)), { chunk: { items: MANY } });
+    };
+
+    it('each certificate verifies under that of the CA', async () => {
+      const recorder = await many();
+      await issuance(recorder).issueChunk(1n);
+      const issued = recorder.completed?.issued.map(({ der }) => parseCertificate(der)) ?? [];
+      expect(issued.map(({ tbsDer }) => toHex(tbsDer))).toEqual(recorder.signed.map(toHex));
+      expect(issued.every(({ tbsDer, signature, signatureAlgorithm }) => verifySignature(ca.certificate.spkiDer, signatureAlgorithm, tbsDer, signature))).toBe(true);
+    });
+
+    test.each([0, 63, 64, 99])('none is handed out where the signature %i is another one\'s (I6)', async (place) => {
+      const recorder = await many();
+      recorder.signatures = (real) => real.map((signature, i) => (i === place ? real[(place + 1) % MANY] ?? signature : signature));
+      await expect(issuance(recorder).issueChunk(1n)).rejects.toMatchObject({ code: 'hsm.signature-invalid', retry: 'stop' });
+      expect(recorder.completed).toBeUndefined();
+      expect(recorder.calls.at(-1)).toBe('release');
+    });
+  });
+
   it('a TBS that changed after its lint is never handed out (I6)', async () => {
     const recorder = new Recorder(good);
     const sign = recorder.sign.bind(recorder);

@@ -12,6 +12,7 @@ export {
   spkiSha256,
 } from './key/public-key.ts';
 export { type BlockedKeys, readBlockedKeys, refuseBlockedKey } from './key/blocked-keys.ts';
+export { type FixedKeyVerifier, fixedKeyVerifier } from './key/fixed-key/verifier.ts';
 export { ecdsaSignatureToDer, verifySignature, verifyWithKey } from './key/signature.ts';
 export { type AttributeTypeName, attributeTypes } from './name/attribute-types.ts';
 export { encodeName, type NameAttribute, type NamePart, parseName } from './name/name.ts';

@@ -1,6 +1,6 @@
 import { copyBytes, equalBytes, PkiError } from '@fleetroot/core';
 import {
-  assembleCertificate, type BlockedKeys, lintCertificate, parseRequest, refuseBlockedKey, spkiSha256, verifyPossession, verifyWithKey,
+  assembleCertificate, type BlockedKeys, lintCertificate, parseRequest, refuseBlockedKey, spkiSha256, verifyPossession,
 } from '@fleetroot/x509';
 import type { RequestItem } from '../ports/batches.ts';
 import type { IssuedItem } from '../ports/issuance.ts';
@@ -72,21 +72,32 @@ function refuseUnderConstraints({ constraints, authority }: Issuer, tbs: Uint8Ar
 }
 
 /**
- * The certificate, once it is shown that what the HSM signed is what was linted (I6): the octets are those of the lint,
+ * The certificates, once it is shown that what the HSM signed is what was linted (I6): the octets are those of the lint,
  * and the signature over them verifies under the issuer's certificate. Each one is verified: a sample would let the rest
- * leave unproven.
- * @throws PkiError `hsm.signature-invalid` (stop), `internal`
+ * leave unproven. There is a signature for each candidate.
+ * @throws PkiError `hsm.signature-invalid` (stop), `internal`: none of them may leave
  */
-export function certify(issuer: Issuer, candidate: Candidate, signature: Uint8Array): IssuedItem {
+export function certify(issuer: Issuer, candidates: readonly Candidate[], signatures: readonly Uint8Array[]): IssuedItem[] {
+  for (const { tbs, linted } of candidates) {
+    if (!equalBytes(tbs, linted)) {
+      throw new PkiError('internal', 'a TBSCertificate changed between lint and signature; nothing of the chunk was stored');
+    }
+  }
+  const verified = issuer.verifier.verifyMany(candidates.map(({ tbs }, i) => ({ message: tbs, signature: signatures[i] ?? NO_SIGNATURE })));
+  return candidates.map((candidate, i) => {
+    if (verified[i] !== true) {
+      throw new PkiError('hsm.signature-invalid', `a signature made for the CA ${issuer.authority.name} does not verify under its certificate`);
+    }
+    return issuedItem(issuer, candidate, signatures[i] ?? NO_SIGNATURE);
+  });
+}
+
+const NO_SIGNATURE = new Uint8Array(0);
+
+function issuedItem({ algorithm }: Issuer, candidate: Candidate, signature: Uint8Array): IssuedItem {
   const { ordinal, serial, ecuSerial, subjectName, spkiSha256: keySha256, notBefore, notAfter, tbs } = candidate;
-  if (!equalBytes(tbs, candidate.linted)) {
-    throw new PkiError('internal', 'a TBSCertificate changed between lint and signature; nothing of the chunk was stored');
-  }
-  if (!verifyWithKey(issuer.publicKey, issuer.algorithm, tbs, signature)) {
-    throw new PkiError('hsm.signature-invalid', `a signature made for the CA ${issuer.authority.name} does not verify under its certificate`);
-  }
   return {
     ordinal, serial, ecuSerial, subjectName, spkiSha256: keySha256, notBefore, notAfter,
-    der: assembleCertificate(tbs, issuer.algorithm, signature),
+    der: assembleCertificate(tbs, algorithm, signature),
   };
 }

@@ -37,6 +37,8 @@ export interface IssuanceParts {
 
 /** Items between two breaths: a millisecond of work, so that the event loop serves others in time (I25). */
 const ITEMS_BETWEEN_BREATHS = 8;
+/** From so many signatures on it is worth it to make the tables of the CA's key, which then serve all that follow. */
+const WORTH_TABLES = 32;
 /** Faults of the whole chunk that no retry mends: its items fail with them. Found before anything can be signed. */
 const FINAL: readonly ErrorCode[] = ['ca.not-active', 'ca.not-found', 'profile.not-found'];
 /** Of the HSM: it may be back in a moment. */
@@ -258,10 +260,13 @@ export class Issuance {
     if (signatures.length !== admitted.length) {
       throw new PkiError('hsm.signature-invalid', `the HSM made ${signatures.length} signatures where ${admitted.length} were asked for`);
     }
+    const { verifier } = issuer;
+    if (admitted.length >= WORTH_TABLES) while (verifier.prepareSome()) await this.#breath.taken();
     const issued: IssuedItem[] = [];
-    for (const [i, candidate] of admitted.entries()) {
-      if (i % ITEMS_BETWEEN_BREATHS === ITEMS_BETWEEN_BREATHS - 1) await this.#breath.taken();
-      issued.push(certify(issuer, candidate, signatures[i] ?? new Uint8Array(0)));
+    for (let from = 0, to; from < admitted.length; from = to) {
+      if (from > 0) await this.#breath.taken();
+      to = from + verifier.atOnce;
+      issued.push(...certify(issuer, admitted.slice(from, to), signatures.slice(from, to)));
     }
     return issued;
   }

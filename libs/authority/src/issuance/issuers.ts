@@ -1,7 +1,8 @@
-import { hash, type KeyObject } from 'node:crypto';
-import { PkiError, toHex } from '@fleetroot/core';
+import { hash } from 'node:crypto';
+import { equalBytes, PkiError, toHex } from '@fleetroot/core';
 import {
-  compileLint, importPublicKey, type LintContext, type LintFinding, parseCertificate, type SignatureAlgorithm,
+  compileLint, type FixedKeyVerifier, fixedKeyVerifier, importPublicKey, type LintContext, type LintFinding, type ParsedCertificate,
+  parseCertificate, type SignatureAlgorithm,
 } from '@fleetroot/x509';
 import { chainConstraints, type ChainConstraints, chainFault } from '../hierarchy/chain.ts';
 import { ancestry, isTrusted, issuingGeneration } from '../hierarchy/lineage.ts';
@@ -17,8 +18,8 @@ export interface Issuer {
   readonly authority: CertificationAuthority;
   readonly compiled: CompiledProfile;
   readonly algorithm: SignatureAlgorithm;
-  /** Of the CA's certificate; imported once. */
-  readonly publicKey: KeyObject;
+  /** Of the public key of the CA's certificate; all profiles of the CA share it. */
+  readonly verifier: FixedKeyVerifier;
   /** Against what its certificates are linted. */
   readonly lintContext: LintContext;
   /** The lint of this profile's certificates, compiled. */
@@ -42,6 +43,8 @@ export class Issuers {
   readonly #profiles: ProfileLedger;
   readonly #versions = new Map<number, Profile>();
   readonly #ready = new Map<string, Ready>();
+  /** By CA. */
+  readonly #verifiers = new Map<number, { readonly spkiDer: Uint8Array; readonly algorithm: SignatureAlgorithm; readonly verifier: FixedKeyVerifier }>();
 
   constructor(authorities: Pick<AuthorityLedger, 'all'>, profiles: ProfileLedger) {
     this.#authorities = authorities;
@@ -69,9 +72,18 @@ export class Issuers {
     const line = ancestry(authority, all).map(({ certificate }) => toHex(hash('sha256', certificate, 'buffer'))).join();
     const known = this.#ready.get(key);
     if (known?.line === line) return { ...known.issuer, authority };
-    const issuer = makeReady(authority, all, profile);
+    const issuer = makeReady(authority, all, profile, (certificate, algorithm) => this.#verifier(authority.id, certificate, algorithm));
     this.#ready.set(key, { line, issuer });
     return issuer;
+  }
+
+  /** The tables of a key take time to make: they outlive a certificate that is renewed with its key. */
+  #verifier(caId: number, { spkiDer }: ParsedCertificate, algorithm: SignatureAlgorithm): FixedKeyVerifier {
+    const known = this.#verifiers.get(caId);
+    if (known?.algorithm === algorithm && equalBytes(known.spkiDer, spkiDer)) return known.verifier;
+    const verifier = fixedKeyVerifier(importPublicKey(spkiDer), algorithm);
+    this.#verifiers.set(caId, { spkiDer, algorithm, verifier });
+    return verifier;
   }
 
   /** A version never changes. */
@@ -91,7 +103,10 @@ function requireTrusted(authority: CertificationAuthority, all: readonly Certifi
   throw new PkiError('ca.not-active', `the CA ${authority.name} does not issue: ${culprit.name} is ${culprit.revocation === undefined ? culprit.state : 'revoked'}`);
 }
 
-function makeReady(authority: CertificationAuthority, all: readonly CertificationAuthority[], profile: Profile): Issuer {
+function makeReady(
+  authority: CertificationAuthority, all: readonly CertificationAuthority[], profile: Profile,
+  verifierOf: (certificate: ParsedCertificate, algorithm: SignatureAlgorithm) => FixedKeyVerifier,
+): Issuer {
   const certificate = parseCertificate(authority.certificate);
   const above = ancestry(authority, all);
   // Each of them is valid by then; whether the CA is valid now is asked of each chunk.
@@ -104,7 +119,7 @@ function makeReady(authority: CertificationAuthority, all: readonly Certificatio
     authority,
     compiled: compileProfile(profile, { ...certificate, name: authority.name }, algorithm),
     algorithm,
-    publicKey: importPublicKey(certificate.spkiDer),
+    verifier: verifierOf(certificate, algorithm),
     lintContext,
     lint: compileLint(lintContext),
     constraints: chainConstraints(authority, all),
