@@ -1,8 +1,8 @@
--- Statistics of what grows with each certificate. ANALYZE reads 300 rows for each unit of the largest target of a table, and
--- comes back whenever a tenth was added: with 30,000 rows it sorts every column of, most of them keys, hashes and numbers that
--- are all different, a table of this kind costs ten times what a plan by index needs to be found.
+-- ANALYZE reads 300 rows for each unit of the largest statistics target of a table (100 by default), sorts every column of them,
+-- and comes back whenever a tenth was added. The columns of what grows with each certificate are keys, hashes and numbers, nearly
+-- all different, and searched by index whatever their statistics say: a tenth of the sample does.
 
--- Columns whose values are not all different, and are searched for, keep more.
+-- `except_for`: columns that keep the default.
 CREATE FUNCTION sample_sparsely(grown regclass, except_for name[] DEFAULT '{}') RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   columns text;
