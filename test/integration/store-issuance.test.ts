@@ -369,6 +369,60 @@ describe('an intent', () => {
     const [one, two] = await Promise.all([ledger.store.issuance.recordIntent(chunks[0]!, intents[0]!), ledger.store.issuance.recordIntent(chunks[1]!, stolen)]);
     expect(one.refused.length + two.refused.length).toBe(30);
   });
+
+  // So many that they are put on record under a savepoint, if all are new.
+  describe('of many items', () => {
+    const owned = async (keys: readonly { readonly spkiSha256: Uint8Array }[]) =>
+      (await sql('SELECT FROM subject_key WHERE spki_sha256 = ANY($1::bytea[])', [keys.map(({ spkiSha256 }) => spkiSha256)])).length;
+
+    it('takes back the key of an item whose ECU is on record otherwise, and no other', async () => {
+      const chunk = await claimNew(100);
+      const { keys, ...intent } = intentFor(chunk);
+      await sql(`INSERT INTO ecu (serial, part_number) VALUES ($1, 'PN-OTHER')`, [chunk.requests[70]!.ecuSerial]);
+      const { refused } = await ledger.store.issuance.recordIntent(chunk, { ...intent, keys });
+      expect(refused).toEqual([{ ordinal: 70, code: 'ecu.part-number-conflict' }]);
+      expect(await owned(keys)).toBe(99);
+      expect(await owned([keys[70]!])).toBe(0);
+    });
+
+    it('refuses the one key that is another\'s, and again where some of the next are (I11)', async () => {
+      const first = await claimNew(100);
+      const intent = intentFor(first);
+      expect((await ledger.store.issuance.recordIntent(first, intent)).refused).toEqual([]);
+      for (const stolen of [3, 5]) {
+        const next = await claimNew(100);
+        const more = intentFor(next);
+        const keys = more.keys.map((item, i) => (i % 50 === stolen ? { ...item, spkiSha256: intent.keys[i]!.spkiSha256 } : item));
+        expect((await ledger.store.issuance.recordIntent(next, { ...more, keys })).refused).toEqual([
+          { ordinal: stolen, code: 'key.other-ecu' }, { ordinal: stolen + 50, code: 'key.other-ecu' },
+        ]);
+        expect(await sql('SELECT DISTINCT owner FROM subject_key WHERE spki_sha256 = $1', [Buffer.from(intent.keys[stolen]!.spkiSha256)])).toEqual([{ owner: intent.keys[stolen]!.owner }]);
+        expect(await sql('SELECT FROM ecu WHERE serial = ANY($1)', [next.requests.map(({ ecuSerial }) => ecuSerial)])).toHaveLength(98);
+      }
+    });
+
+    it('gives each key to one of two chunks that ask at the same time', async () => {
+      const chunks = [await claimNew(100), await claimNew(100)];
+      const intents = chunks.map(intentFor);
+      const stolen = { ...intents[1]!, keys: intents[1]!.keys.map((item, i) => ({ ...item, spkiSha256: intents[0]!.keys[99 - i]!.spkiSha256 })) };
+      const outcomes = await Promise.all([ledger.store.issuance.recordIntent(chunks[0]!, intents[0]!), ledger.store.issuance.recordIntent(chunks[1]!, stolen)]);
+      expect(outcomes.flatMap(({ refused }) => refused)).toHaveLength(100);
+    });
+
+    it('that take back what they put there leave the keys of others alone', async () => {
+      const first = await claimNew(100);
+      const intent = intentFor(first);
+      await ledger.store.issuance.recordIntent(first, intent);
+      const next = await claimNew(100);
+      const more = intentFor(next);
+      // A known key of its own, under the same owner, and an ECU that does not fit: the key stays, for it was there.
+      const keys = more.keys.map((item, i) => (i === 7 ? { ...item, spkiSha256: intent.keys[7]!.spkiSha256, owner: intent.keys[7]!.owner } : item));
+      await sql(`INSERT INTO ecu (serial, part_number) VALUES ($1, 'PN-OTHER')`, [next.requests[7]!.ecuSerial]);
+      expect((await ledger.store.issuance.recordIntent(next, { ...more, keys })).refused).toEqual([{ ordinal: 7, code: 'ecu.part-number-conflict' }]);
+      expect(await owned([intent.keys[7]!])).toBe(1);
+      expect(await owned(more.keys)).toBe(99);
+    });
+  });
 });
 
 describe('the audit log', () => {

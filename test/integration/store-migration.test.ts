@@ -180,14 +180,15 @@ describe('the tables themselves refuse', () => {
 });
 
 describe('a ledger of before the partitions', () => {
-  const PARTITIONS = '20261123000001_partitions';
+  // The second is about what the first makes.
+  const LATER = ['20261123000001_partitions', '20261124000000_statistics'];
   let folder: string;
   let before: Provisioned;
   let old: Client;
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'fleetroot-migrations-'));
     await cp(migrationsFolder, folder, { recursive: true });
-    await rm(join(folder, PARTITIONS), { recursive: true });
+    for (const later of LATER) await rm(join(folder, later), { recursive: true });
     await client.end();
     const admin = new Client({ connectionString: postgres.adminUrl.reveal() });
     await admin.connect();
@@ -214,8 +215,11 @@ describe('a ledger of before the partitions', () => {
     }
     const columns = 'id, ca_id, serial, profile_version_id, chunk_id, ordinal, intent_id, ecu_serial, subject_name, spki_sha256, not_before, not_after, issued_at, renewal_due_at, der';
     const { rows: had } = await old.query(`SELECT ${columns} FROM certificate ORDER BY id`);
-    expect((await migrate({ databaseUrl: before.databaseUrl, folder: migrationsFolder })).applied).toEqual([PARTITIONS]);
+    expect((await migrate({ databaseUrl: before.databaseUrl, folder: migrationsFolder })).applied).toEqual(LATER);
     expect((await old.query(`SELECT ${columns} FROM certificate ORDER BY id`)).rows).toEqual(had);
+    const { rows: targets } = await old.query(`SELECT DISTINCT attrelid::regclass::text AS name, attstattarget AS target FROM pg_attribute
+      WHERE attrelid IN ('certificate_2026'::regclass, 'certificate_other'::regclass, 'subject_key'::regclass) AND attnum > 0 ORDER BY 1`);
+    expect(targets).toEqual([{ name: 'certificate_2026', target: 10 }, { name: 'certificate_other', target: 10 }, { name: 'subject_key', target: 10 }]);
     expect((await old.query('SELECT tableoid::regclass::text AS name FROM certificate ORDER BY id')).rows).toEqual([{ name: 'certificate_form_1' }, { name: 'certificate_2026' }]);
     const { rows: [next] } = await old.query(`INSERT INTO certificate (ca_id, serial, profile_version_id, ordinal, spki_sha256, not_before, not_after, issued_at, der)
       VALUES (7, $1, 1, 0, '', now(), now(), now(), '') RETURNING id`, [randomSerial()]);

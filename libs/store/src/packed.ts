@@ -25,7 +25,10 @@ export function packColumn(values: readonly Uint8Array[]): PackedColumn {
 /** PostgreSQL's text of an array of numbers, which pg would put together one by one. */
 export const numberList = (values: readonly (number | bigint | null)[]): string => `{${values.map((value) => value ?? 'NULL').join(',')}}`;
 
-/** The different times of a column, and for each row the place of its own among them, counted from 1: most rows share one. */
+/**
+ * The different times of a column, and for each row the place of its own among them, counted from 1; no places where all
+ * rows share one time, as those of a chunk do.
+ */
 export function distinctTimes(column: readonly Date[]): { readonly times: readonly string[]; readonly places: string } {
   const places = new Map<number, number>();
   const rows = column.map((time) => {
@@ -33,5 +36,5 @@ export function distinctTimes(column: readonly Date[]): { readonly times: readon
     if (known === undefined) places.set(time.getTime(), places.size + 1);
     return known ?? places.size;
   });
-  return { times: [...places.keys()].map((ms) => new Date(ms).toISOString()), places: numberList(rows) };
+  return { times: [...places.keys()].map((ms) => new Date(ms).toISOString()), places: places.size === 1 ? '{}' : numberList(rows) };
 }

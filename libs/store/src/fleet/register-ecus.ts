@@ -1,6 +1,7 @@
 import type { RequestItem } from '@fleetroot/authority';
 import type { ErrorCode, LedgerKey } from '@fleetroot/core';
-import type { Queryable } from '../database.ts';
+import type { Queryable, Transaction } from '../database.ts';
+import { NewRows } from '../new-rows.ts';
 import { numberList } from '../packed.ts';
 import { forgetVehicles, registerVehicles, vinIndex } from './vehicles.ts';
 
@@ -25,7 +26,7 @@ interface EcuRow {
  * number or in another vehicle; those leave nothing behind. Rows are taken in one order by every transaction (vehicles,
  * then ECUs, each sorted), so that two of them never wait for each other.
  */
-export async function registerEcus(tx: Queryable, key: LedgerKey, items: readonly RequestItem[]): Promise<ConflictingItem[]> {
+export async function registerEcus(tx: Transaction, key: LedgerKey, items: readonly RequestItem[]): Promise<ConflictingItem[]> {
   const ecus = items.filter((item): item is EcuItem => item.ecuSerial !== undefined);
   if (ecus.length === 0) return [];
   const vehicles = await registerVehicles(tx, key, new Set(ecus.flatMap(({ vin }) => (vin === undefined ? [] : [vin]))));
@@ -44,18 +45,17 @@ export async function registerEcus(tx: Queryable, key: LedgerKey, items: readonl
   });
 }
 
+const newEcus = new NewRows();
+
 /** The ECUs' rows as they are now, by serial; or that none was on record, which most chunks of a line find. */
-async function registerRows(tx: Queryable, ecus: readonly EcuItem[], vehicleOf: VehicleOf): Promise<ReadonlyMap<string, EcuRow> | 'all new'> {
+async function registerRows(tx: Transaction, ecus: readonly EcuItem[], vehicleOf: VehicleOf): Promise<ReadonlyMap<string, EcuRow> | 'all new'> {
   const sorted = [...ecus].sort((a, b) => (a.ecuSerial < b.ecuSerial ? -1 : a.ecuSerial > b.ecuSerial ? 1 : a.ordinal - b.ordinal));
   // What a request says nothing of is not put on record: no part number, no ECU.
   const full = sorted.filter(({ partNumber }) => partNumber !== undefined);
-  const [row] = await tx.query<{ added: number }>(
-    `WITH added AS (
-       INSERT INTO ecu (serial, part_number, vehicle_id) SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])
-       ON CONFLICT (serial) DO NOTHING RETURNING 1)
-     SELECT count(*)::int AS added FROM added`,
+  const added = await newEcus.insert(
+    tx, full.length, 'INSERT INTO ecu (serial, part_number, vehicle_id) SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])', 'serial',
     [full.map(({ ecuSerial }) => ecuSerial), full.map(({ partNumber }) => partNumber), numberList(full.map(vehicleOf))]);
-  if (row?.added === sorted.length) return 'all new';
+  if (added === sorted.length) return 'all new';
   return new Map((await completeKnown(tx, sorted, vehicleOf)).map((known) => [known.serial, known]));
 }
 

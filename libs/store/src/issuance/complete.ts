@@ -48,26 +48,25 @@ async function closeIntent(tx: Queryable, chunk: ClaimedChunk, intentId: bigint)
 function insertCertificates(tx: Transaction, chunk: ClaimedChunk, caId: number, intentId: bigint, issued: readonly IssuedItem[]): void {
   if (issued.length === 0) return;
   const serials = packColumn(issued.map(({ serial }) => serial));
-  const keys = packColumn(issued.map(({ spkiSha256 }) => spkiSha256));
   const ders = packColumn(issued.map(({ der }) => der));
   const begins = distinctTimes(issued.map(({ notBefore }) => notBefore));
   const ends = distinctTimes(issued.map(({ notAfter }) => notAfter));
   void tx.send(
+    // unnest fills what is shorter up with NULL: a column that has nothing to say is sent empty.
     `INSERT INTO certificate (ca_id, profile_version_id, chunk_id, intent_id, issued_at, ordinal, ecu_serial, subject_name,
        not_before, not_after, serial, spki_sha256, der)
      SELECT $1::int, $2::int, $3::bigint, $4::bigint, clock_timestamp(), ordinal, ecu_serial, subject_name,
-       ($11::timestamptz[])[begins], ($12::timestamptz[])[ends],
-       substring($5::bytea FROM serial_at FOR serial_length), substring($6::bytea FROM key_at FOR key_length),
+       ($11::timestamptz[])[coalesce(begins, 1)], ($12::timestamptz[])[coalesce(ends, 1)],
+       substring($5::bytea FROM serial_at FOR serial_length), substring($6::bytea FROM (32 * place - 31)::int FOR 32),
        substring($7::bytea FROM der_at FOR der_length)
-     FROM unnest(
-       $8::int[], $9::text[], $10::text[],
-       $13::int[], $14::int[], $15::int[], $16::int[], $17::int[], $18::int[], $19::int[], $20::int[])
-       AS item (ordinal, ecu_serial, subject_name, begins, ends,
-         serial_at, serial_length, key_at, key_length, der_at, der_length)`,
+     FROM unnest($8::int[], $9::text[], $10::text[], $13::int[], $14::int[], $15::int[], $16::int[], $17::int[], $18::int[]) WITH ORDINALITY
+       AS item (ordinal, ecu_serial, subject_name, begins, ends, serial_at, serial_length, der_at, der_length, place)`,
     [
-      caId, chunk.profileVersionId, chunk.chunkId, intentId, serials.blob, keys.blob, ders.blob,
-      numberList(issued.map(({ ordinal }) => ordinal)), issued.map(({ ecuSerial }) => ecuSerial ?? null),
-      issued.map(({ subjectName }) => subjectName ?? null), begins.times, ends.times, begins.places, ends.places,
-      serials.at, serials.length, keys.at, keys.length, ders.at, ders.length,
+      caId, chunk.profileVersionId, chunk.chunkId, intentId, serials.blob, Buffer.concat(issued.map(({ spkiSha256 }) => spkiSha256)), ders.blob,
+      numberList(issued.map(({ ordinal }) => ordinal)), unlessEmpty(issued.map(({ ecuSerial }) => ecuSerial ?? null)),
+      unlessEmpty(issued.map(({ subjectName }) => subjectName ?? null)), begins.times, ends.times, begins.places, ends.places,
+      serials.at, serials.length, ders.at, ders.length,
     ]);
 }
+
+const unlessEmpty = <T>(column: readonly (T | null)[]): readonly (T | null)[] => (column.every((value) => value === null) ? [] : column);

@@ -2,6 +2,7 @@ import { type CaState, type ClaimedChunk, may, type NewIntent, type RecordedInte
 import { type LedgerKey, PkiError } from '@fleetroot/core';
 import type { Queryable, Transaction } from '../database.ts';
 import { registerEcus } from '../fleet/register-ecus.ts';
+import { NewRows } from '../new-rows.ts';
 import { advances, requireSaneTime } from '../signing-time.ts';
 
 interface GuardRow {
@@ -18,6 +19,12 @@ interface GuardRow {
 }
 
 type Refused = RecordedIntent['refused'][number];
+
+interface Reserved {
+  readonly refused: readonly Refused[];
+  /** Each of the keys was put there by this transaction. */
+  readonly allNew: boolean;
+}
 
 /** What is recorded; `intentId` is there once the transaction is committed. */
 interface Recording {
@@ -38,12 +45,12 @@ export async function recordIntent(tx: Transaction, key: LedgerKey, chunk: Claim
          SELECT bool_or(revoked_at IS NOT NULL) FROM line) AS line_revoked`,
     [chunk.chunkId, chunk.fence, intent.caId, chunk.profileVersionId]);
   // Of a chunk that may not be issued the keys go as they came: the transaction is rolled back.
-  const [[guard], refusedKeys] = await Promise.all([guarded, reserveKeys(tx, intent.keys)]);
+  const [[guard], reserved] = await Promise.all([guarded, reserveKeys(tx, intent.keys)]);
   if (guard === undefined) throw new PkiError('store.stale-fence');
   // The clock first: by a wrong one a CA looks expired, and its items would fail for good.
   requireSaneTime(intent.signedAt, guard.now, guard.last_signed_at);
   requireIssuing(guard, intent);
-  const refused = await admit(tx, key, chunk, intent.keys, refusedKeys);
+  const refused = await admit(tx, key, chunk, intent.keys, reserved);
   const rows = tx.send<{ id: bigint }>(
     `INSERT INTO intent (chunk_id, fence, ca_id, profile_version_id, seed, signed_at, not_after, first, items)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id`,
@@ -75,7 +82,7 @@ function requireIssuing(ca: GuardRow, { signedAt, notAfter }: NewIntent): void {
  * a request counts for the first time, and what is refused leaves nothing that could stand in the way of the right request.
  */
 async function admit(
-  tx: Queryable, key: LedgerKey, { requests }: ClaimedChunk, keys: NewIntent['keys'], refused: readonly Refused[],
+  tx: Transaction, key: LedgerKey, { requests }: ClaimedChunk, keys: NewIntent['keys'], { refused, allNew }: Reserved,
 ): Promise<readonly Refused[]> {
   if (keys.length === 0) return [];
   const out = new Set(refused.map(({ ordinal }) => ordinal));
@@ -86,25 +93,25 @@ async function admit(
   const dropped = new Set(conflicts.map(({ ordinal }) => keyOf.get(ordinal) ?? ''));
   for (const { ordinal } of conflicts) keyOf.delete(ordinal);
   for (const kept of keyOf.values()) dropped.delete(kept);
-  // Only what this transaction has put there.
-  await tx.query('DELETE FROM subject_key WHERE spki_sha256 = ANY($1::bytea[]) AND xmin = pg_current_xact_id()::xid', [
-    keys.filter(({ spkiSha256 }) => dropped.has(hex(spkiSha256))).map(({ spkiSha256 }) => spkiSha256)]);
+  // Only what this transaction has put there; a row of a savepoint has another xmin.
+  await tx.query('DELETE FROM subject_key WHERE spki_sha256 = ANY($1::bytea[]) AND ($2 OR xmin = pg_current_xact_id()::xid)', [
+    keys.filter(({ spkiSha256 }) => dropped.has(hex(spkiSha256))).map(({ spkiSha256 }) => spkiSha256), allNew]);
   return [...refused, ...conflicts];
 }
 
-/** Gives each key the owner that has it from now on. @returns the items whose key is another's or blocked (I11) */
-async function reserveKeys(tx: Queryable, keys: NewIntent['keys']): Promise<readonly Refused[]> {
-  if (keys.length === 0) return [];
+const newKeys = new NewRows();
+
+/** Gives each key the owner that has it from now on; refused are the items whose key is another's or blocked (I11). */
+async function reserveKeys(tx: Transaction, keys: NewIntent['keys']): Promise<Reserved> {
+  if (keys.length === 0) return { refused: [], allNew: true };
   // One order for everybody: two issuers that reserve the same keys must not wait for each other.
   const sorted = [...keys].sort((a, b) => Buffer.compare(a.spkiSha256, b.spkiSha256) || a.ordinal - b.ordinal);
-  const [row] = await tx.query<{ added: number }>(
-    `WITH added AS (
-       INSERT INTO subject_key (spki_sha256, owner)
-       SELECT substring($1::bytea FROM (32 * place - 31)::int FOR 32), owner FROM unnest($2::text[]) WITH ORDINALITY AS given (owner, place)
-       ON CONFLICT (spki_sha256) DO NOTHING RETURNING 1)
-     SELECT count(*)::int AS added FROM added`,
-    [Buffer.concat(sorted.map(({ spkiSha256 }) => spkiSha256)), sorted.map(({ owner }) => owner)]);
-  return row?.added === sorted.length ? [] : refusedKeys(tx, keys);
+  const values = [Buffer.concat(sorted.map(({ spkiSha256 }) => spkiSha256)), sorted.map(({ owner }) => owner)];
+  const added = await newKeys.insert(tx, sorted.length,
+    `INSERT INTO subject_key (spki_sha256, owner)
+     SELECT substring($1::bytea FROM (32 * place - 31)::int FOR 32), owner FROM unnest($2::text[]) WITH ORDINALITY AS given (owner, place)`,
+    'spki_sha256', values);
+  return added === sorted.length ? { refused: [], allNew: true } : { refused: await refusedKeys(tx, keys), allNew: false };
 }
 
 async function refusedKeys(tx: Queryable, keys: NewIntent['keys']): Promise<Refused[]> {
