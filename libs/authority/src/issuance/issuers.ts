@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { equalBytes, PkiError, toHex } from '@fleetroot/core';
 import {
-  compileLint, type FixedKeyVerifier, fixedKeyVerifier, importPublicKey, type LintContext, type LintFinding, type ParsedCertificate,
+  compileLint, type FixedKeyVerifier, fixedKeyVerifier, importPublicKey, type LintContext, type LintFinding,
   parseCertificate, type SignatureAlgorithm,
 } from '@fleetroot/x509';
 import { chainConstraints, type ChainConstraints, chainFault } from '../hierarchy/chain.ts';
@@ -31,8 +31,12 @@ export interface Issuer {
 interface Ready {
   /** SHA-256 of the certificates of the CA and of those above it. */
   readonly line: string;
-  readonly issuer: Issuer;
+  readonly spkiDer: Uint8Array;
+  readonly issuer: Omit<Issuer, 'verifier'>;
 }
+
+/** CAs whose tables are kept, some 2.5 MB each: those that issued last. Others have theirs made anew, in a tenth of a second. */
+const TABLES_KEPT = 16;
 
 /**
  * Issuers by (CA, profile version), kept as long as the certificates of the CA and of those above it are the same: a CA
@@ -43,7 +47,7 @@ export class Issuers {
   readonly #profiles: ProfileLedger;
   readonly #versions = new Map<number, Profile>();
   readonly #ready = new Map<string, Ready>();
-  /** By CA. */
+  /** By CA, those asked for last at the end. */
   readonly #verifiers = new Map<number, { readonly spkiDer: Uint8Array; readonly algorithm: SignatureAlgorithm; readonly verifier: FixedKeyVerifier }>();
 
   constructor(authorities: Pick<AuthorityLedger, 'all'>, profiles: ProfileLedger) {
@@ -71,18 +75,20 @@ export class Issuers {
     const key = `${authority.id}/${profileVersionId}`;
     const line = ancestry(authority, all).map(({ certificate }) => toHex(hash('sha256', certificate, 'buffer'))).join();
     const known = this.#ready.get(key);
-    if (known?.line === line) return { ...known.issuer, authority };
-    const issuer = makeReady(authority, all, profile, (certificate, algorithm) => this.#verifier(authority.id, certificate, algorithm));
-    this.#ready.set(key, { line, issuer });
-    return issuer;
+    const ready = known?.line === line ? known : { line, ...makeReady(authority, all, profile) };
+    this.#ready.set(key, ready);
+    return { ...ready.issuer, authority, verifier: this.#verifier(authority.id, ready.spkiDer, ready.issuer.algorithm) };
   }
 
   /** The tables of a key take time to make: they outlive a certificate that is renewed with its key. */
-  #verifier(caId: number, { spkiDer }: ParsedCertificate, algorithm: SignatureAlgorithm): FixedKeyVerifier {
+  #verifier(caId: number, spkiDer: Uint8Array, algorithm: SignatureAlgorithm): FixedKeyVerifier {
     const known = this.#verifiers.get(caId);
-    if (known?.algorithm === algorithm && equalBytes(known.spkiDer, spkiDer)) return known.verifier;
-    const verifier = fixedKeyVerifier(importPublicKey(spkiDer), algorithm);
+    const same = known?.algorithm === algorithm && equalBytes(known.spkiDer, spkiDer);
+    const verifier = same ? known.verifier : fixedKeyVerifier(importPublicKey(spkiDer), algorithm);
+    this.#verifiers.delete(caId);
     this.#verifiers.set(caId, { spkiDer, algorithm, verifier });
+    const [oldest] = this.#verifiers.keys();
+    if (this.#verifiers.size > TABLES_KEPT && oldest !== undefined) this.#verifiers.delete(oldest);
     return verifier;
   }
 
@@ -103,10 +109,7 @@ function requireTrusted(authority: CertificationAuthority, all: readonly Certifi
   throw new PkiError('ca.not-active', `the CA ${authority.name} does not issue: ${culprit.name} is ${culprit.revocation === undefined ? culprit.state : 'revoked'}`);
 }
 
-function makeReady(
-  authority: CertificationAuthority, all: readonly CertificationAuthority[], profile: Profile,
-  verifierOf: (certificate: ParsedCertificate, algorithm: SignatureAlgorithm) => FixedKeyVerifier,
-): Issuer {
+function makeReady(authority: CertificationAuthority, all: readonly CertificationAuthority[], profile: Profile): Omit<Ready, 'line'> {
   const certificate = parseCertificate(authority.certificate);
   const above = ancestry(authority, all);
   // Each of them is valid by then; whether the CA is valid now is asked of each chunk.
@@ -116,12 +119,14 @@ function makeReady(
   const algorithm = signatureAlgorithmOf(authority);
   const lintContext: LintContext = { issuer: certificate, kind: profile.kind, maxOctets: profile.sizeBudget };
   return {
-    authority,
-    compiled: compileProfile(profile, { ...certificate, name: authority.name }, algorithm),
-    algorithm,
-    verifier: verifierOf(certificate, algorithm),
-    lintContext,
-    lint: compileLint(lintContext),
-    constraints: chainConstraints(authority, all),
+    spkiDer: certificate.spkiDer,
+    issuer: {
+      authority,
+      compiled: compileProfile(profile, { ...certificate, name: authority.name }, algorithm),
+      algorithm,
+      lintContext,
+      lint: compileLint(lintContext),
+      constraints: chainConstraints(authority, all),
+    },
   };
 }
