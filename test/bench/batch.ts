@@ -11,7 +11,7 @@ import { makeRequests, type RequestFile } from './request-file.ts';
 import type { Scratch } from './scratch.ts';
 
 /** Certificates for each issuer before anything is measured: connections are open then, statements planned, functions compiled. */
-const WARM_UP = 2_000;
+const WARM_UP = 10_000;
 const RATIO_GOAL = 0.5;
 const MEMORY_GOAL_MIB = 400;
 

@@ -81,6 +81,26 @@ it('one whose issuer fell silent goes to another, its serial burned; one that wa
   await complete(again[0]!);
 });
 
+it('a claim that a crash of PostgreSQL took back leads to one intent and one certificate, whoever comes first', async () => {
+  const { chunkId } = await submit();
+  const lost = await ledger.store.issuance.claimFreshSingle();
+  // It did not wait for the disk: PostgreSQL comes back without it.
+  await sql(`UPDATE chunk SET state = 'pending', fence = 0, claimed_at = NULL WHERE id = ${chunkId}`);
+  await expect(ledger.store.issuance.recordIntent(lost!, intentFor(lost!))).rejects.toMatchObject({ code: 'store.stale-fence' });
+  const again = await ledger.store.issuance.claimFreshSingle();
+  expect([lost!.fence, again!.fence]).toEqual([1, 1]);
+  const intent = intentFor(lost!);
+  const { intentId } = await ledger.store.issuance.recordIntent(lost!, intent);
+  await expect(ledger.store.issuance.recordIntent(again!, { ...intentFor(again!), keys: intent.keys })).rejects.toMatchObject({ code: 'internal' });
+  // What an issuer does after that: the other's intent is burned, and its certificate stored by nobody.
+  await ledger.store.issuance.release(again!, undefined);
+  await expect(ledger.store.issuance.complete(lost!, intentId, issuedFor(ledger.key, lost!, intent, []), [], event('chunk.issued', 'batch:x')))
+    .rejects.toMatchObject({ code: 'store.stale-fence' });
+  expect(await sql('SELECT b.serial FROM burned_serial b WHERE b.intent_id = $1', [String(intentId)])).toHaveLength(1);
+  await complete((await ledger.store.issuance.claimSingle(SILENT_MS, []))!);
+  expect(await sql('SELECT serial FROM certificate WHERE chunk_id = $1', [String(chunkId)])).toHaveLength(1);
+});
+
 it('one that was cancelled is not taken, and its outcome says so', async () => {
   const { batchId, chunkId } = await submit();
   await ledger.store.batches.cancel(batchId, () => event('batch.cancelled', `batch:${batchId}`));

@@ -1,5 +1,5 @@
 import { type DynamicModule, Module, type Provider } from '@nestjs/common';
-import type { Clock } from '@fleetroot/core';
+import { Breath, type Clock } from '@fleetroot/core';
 import { EcuPace, FirstConnection } from '@fleetroot/fleet';
 import type { Pace } from '@fleetroot/http';
 import { Authorities } from './authorities.ts';
@@ -42,6 +42,7 @@ export interface ApiParts {
   readonly relay: OutboxRelay;
   readonly reception: BatchReception;
   readonly uploads: UploadReception;
+  readonly breath: Breath;
   readonly keyMaking: KeyMaking;
   readonly keyDelivery: KeyDelivery;
   readonly issuance: IssuanceOnRequest;
@@ -83,7 +84,7 @@ function provided(parts: ApiParts): Provider[] {
   const tokens: [unknown, unknown][] = [
     [LEDGER, parts.ledger], [CLOCK, parts.clock], [CLOSING, parts.closing], [BODY_PACE, parts.bodyPace], [DOCUMENT, parts.document],
     [ProfileCatalogue, parts.profiles], [Authorities, parts.authorities], [OutboxRelay, parts.relay],
-    [BatchReception, parts.reception], [UploadReception, parts.uploads], [KeyMaking, parts.keyMaking], [KeyDelivery, parts.keyDelivery],
+    [BatchReception, parts.reception], [UploadReception, parts.uploads], [Breath, parts.breath], [KeyMaking, parts.keyMaking], [KeyDelivery, parts.keyDelivery],
     [IssuanceOnRequest, parts.issuance], [FirstConnection, parts.firstConnection],
     [OperationalCertificates, parts.operational], [DeviceIssuance, parts.deviceIssuance], [EcuPace, parts.pace],
   ];

@@ -4,10 +4,13 @@ import { encodePem, type ParsedCertificate, parseCertificate } from '@fleetroot/
 
 type Ca = CertificationAuthority;
 
+const RECENT_MS = 500;
+
 /** The CAs on record, as the api needs them. */
 export class Authorities {
   readonly #ledger: AuthorityLedger;
   readonly #issuing: CaName;
+  #list: { readonly at: number; readonly all: Promise<readonly Ca[]> } | undefined;
 
   /** @param issuing name of the CA that issues where nobody says which: its first generation, or any after it */
   constructor(ledger: AuthorityLedger, issuing: string) {
@@ -17,6 +20,19 @@ export class Authorities {
 
   all(): Promise<readonly Ca[]> {
     return this.#ledger.all();
+  }
+
+  /** As they were half a second ago at most. */
+  #recently(): Promise<readonly Ca[]> {
+    const now = performance.now();
+    if (this.#list === undefined || now - this.#list.at >= RECENT_MS) {
+      const list = { at: now, all: this.all() };
+      list.all.catch(() => {
+        if (this.#list === list) this.#list = undefined;
+      });
+      this.#list = list;
+    }
+    return this.#list.all;
   }
 
   /** @throws PkiError `ca.not-found` */
@@ -44,7 +60,16 @@ export class Authorities {
    *   `ca.not-active`
    */
   async chosen(asked: string | undefined, allowed: readonly string[]): Promise<Ca> {
-    const all = await this.all();
+    // Who issues is resolved once more by the issuer; nobody is refused by what is half a second old.
+    const all = await this.#recently();
+    try {
+      return this.#chosenOf(all, asked, allowed);
+    } catch {
+      return this.#chosenOf(await this.all(), asked, allowed);
+    }
+  }
+
+  #chosenOf(all: readonly Ca[], asked: string | undefined, allowed: readonly string[]): Ca {
     const names = allowed.length === 0 ? [this.#issuing] : allowed;
     const granted = (ca: Ca): boolean => names.some((name) => isSameLine(ca, all.find((one) => one.name === name), all));
     const wanted = asked ?? (names.length === 1 ? names[0] : this.#issuing);
@@ -79,19 +104,26 @@ export class Authorities {
 
   /** The certificates from the CA that signed a certificate of ours up to its root, PEM. @throws PkiError `internal` */
   async chainAbove(certificate: Uint8Array): Promise<string[]> {
-    const { issuerDer, authorityKeyIdentifier } = parseCertificate(certificate);
+    const parsed = parseCertificate(certificate);
+    const recent = await this.#recently();
+    const known = signerOf(parsed, recent);
+    if (known !== undefined) return pemChain(known, recent);
     const all = await this.all();
-    const signer = all.find((ca) => {
-      const { subjectDer, subjectKeyIdentifier } = parseCertificate(ca.certificate);
-      return equalBytes(subjectDer, issuerDer)
-        && (authorityKeyIdentifier === undefined || subjectKeyIdentifier === undefined || equalBytes(authorityKeyIdentifier, subjectKeyIdentifier));
-    });
+    const signer = signerOf(parsed, all);
     if (signer === undefined) throw new PkiError('internal', 'a certificate of ours is signed by no CA on record');
     return pemChain(signer, all);
   }
 }
 
 const pemChain = (of: Ca, all: readonly Ca[]): string[] => ancestry(of, all).map(({ certificate }) => encodePem('CERTIFICATE', certificate));
+
+function signerOf({ issuerDer, authorityKeyIdentifier }: ParsedCertificate, all: readonly Ca[]): Ca | undefined {
+  return all.find((ca) => {
+    const { subjectDer, subjectKeyIdentifier } = parseCertificate(ca.certificate);
+    return equalBytes(subjectDer, issuerDer)
+      && (authorityKeyIdentifier === undefined || subjectKeyIdentifier === undefined || equalBytes(authorityKeyIdentifier, subjectKeyIdentifier));
+  });
+}
 
 /** The generation of the CA that issues now, and may: nothing above it is revoked or retired. */
 export function issuingOf(ca: Ca, all: readonly Ca[]): Ca | undefined {

@@ -9,8 +9,11 @@ const PATIENCE_MS = 40;
 /**
  * The lines of `source` (each with its LF) as a stream of pages; reads no further than the receiver does. `source` gets
  * a signal that aborts when the receiver has gone, and is then left.
+ * @param beforePage awaited before each full page but the first
  */
-export function ndjsonStream(source: (signal: AbortSignal) => AsyncIterable<string>, closing: AbortSignal): Readable {
+export function ndjsonStream(
+  source: (signal: AbortSignal) => AsyncIterable<string>, closing: AbortSignal, beforePage?: () => Promise<unknown>,
+): Readable {
   const gone = new AbortController();
   const signal = AbortSignal.any([gone.signal, closing]);
   let resume: (() => void) | undefined;
@@ -41,7 +44,9 @@ export function ndjsonStream(source: (signal: AbortSignal) => AsyncIterable<stri
     for await (const line of source(signal)) {
       if (stream.destroyed) return;
       page += line;
-      if (page.length >= PAGE_CHARACTERS && !flush()) await new Promise<void>((resolve) => (resume = resolve));
+      if (page.length < PAGE_CHARACTERS) continue;
+      if (!flush()) await new Promise<void>((resolve) => (resume = resolve));
+      await beforePage?.();
     }
     if (stream.destroyed) return;
     // The process is closing: an end would say that this was all.

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { principalOfToken, type Role } from '@fleetroot/access';
 import { keyRecipient, readProfileFolder } from '@fleetroot/authority';
 import type { Config } from '@fleetroot/config';
-import { LedgerKey, PkiError, systemClock } from '@fleetroot/core';
+import { Breath, LedgerKey, PkiError, systemClock } from '@fleetroot/core';
 import { EcuPace, FirstConnection, Refusals } from '@fleetroot/fleet';
 import { type AppRoute, createHttpApp, healthModule, type HttpAppOptions, listen, metricsModule, type Pace } from '@fleetroot/http';
 import { JobProducer, type QueueOptions } from '@fleetroot/queue';
@@ -79,16 +79,17 @@ export async function startApi(config: ApiConfig, logger: Logger, given: Partial
     const principal = await systemPrincipal(ledger.principals, 'api', clock);
     const authorities = new Authorities(ledger.authorities, config.issuingCa);
     const relay = new OutboxRelay(ledger.outbox, producer, logger);
-    const issuance = new IssuanceOnRequest({ batches: ledger.batches, relay, clock, blockedKeys, timeoutMs: config.issueTimeoutMs, closing: closing.signal });
+    const breath = new Breath();
+    const issuance = new IssuanceOnRequest({ batches: ledger.batches, relay, clock, blockedKeys, timeoutMs: config.issueTimeoutMs, closing: closing.signal, breath });
     const refusals = new Refusals(ledger.registrations);
     const pace = new EcuPace();
     const guesses = new Turns(4, 16);
     const routes: { api: AppRoute[]; device: AppRoute[] } = { api: [], device: [] };
     let document: object | undefined;
     const parts: ApiParts = {
-      ledger, clock, closing: closing.signal, bodyPace: limits.bodyPace, profiles, authorities, relay, issuance,
-      reception: new BatchReception({ batches: ledger.batches, relay, clock, logger, blockedKeys, chunkItems: config.chunkItems, maxItems: config.maxBatchItems }),
-      uploads: new UploadReception(ledger.uploads, { blockedKeys, chunkItems: config.chunkItems, maxItems: config.maxBatchItems }),
+      ledger, clock, closing: closing.signal, bodyPace: limits.bodyPace, profiles, authorities, relay, issuance, breath,
+      reception: new BatchReception({ batches: ledger.batches, relay, clock, logger, blockedKeys, chunkItems: config.chunkItems, maxItems: config.maxBatchItems, breath }),
+      uploads: new UploadReception(ledger.uploads, { blockedKeys, chunkItems: config.chunkItems, maxItems: config.maxBatchItems }, breath),
       keyMaking: new KeyMaking({
         batches: ledger.batches, madeKeys: ledger.madeKeys, relay, clock, logger, blockedKeys, chunkItems: config.chunkItems,
         lifetimeMs: config.madeKeyMinutes * 60_000, closing: closing.signal, turns: new Turns(2, 6), guesses,

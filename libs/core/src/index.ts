@@ -1,4 +1,5 @@
 export { concatBytes, copyBytes, equalBytes, fromBase64, fromHex, newOctets, toBase64, toHex, utf8 } from './bytes.ts';
+export { Breath } from './breath.ts';
 export { sha256 } from './digest.ts';
 export { type Clock, type RandomBytes, systemClock, systemRandom } from './clock.ts';
 export {

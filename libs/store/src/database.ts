@@ -141,8 +141,8 @@ async function causeOf(thrown: unknown, sent: readonly Promise<unknown>[]): Prom
 
 const names = new Map<string, string>();
 
-/** BEGIN, COMMIT, SET: nothing to plan. */
-const CONTROL = /^(?:BEGIN|COMMIT|ROLLBACK|SET) ?/;
+/** Nothing to plan. */
+const CONTROL = /^(?:BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|SET)\b/;
 
 /** Texts are few and constant; a text with an own name is parsed and planned once a connection. */
 function prepared(text: string, values: readonly unknown[]): { text: string; values: unknown[]; name?: string } {

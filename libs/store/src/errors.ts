@@ -10,6 +10,8 @@ const TEXT = /Connection terminated|timeout exceeded when trying to connect|Quer
  * 55P03 lock timeout, 58 system.
  */
 const RETRYABLE = /^(?:08|28|40|53|57|58)...$|^55P03$|^25P0[34]$/;
+/** Of the function `require_row`. */
+const STALE = 'FR001';
 const PRISMA_CONNECTION = new Set(['P1000', 'P1001', 'P1002', 'P1008', 'P1011', 'P1017', 'P2024', 'P2028', 'P2034', 'P2037']);
 
 interface Faces {
@@ -29,6 +31,7 @@ interface Faces {
 export function storeError(error: unknown): PkiError {
   if (isPkiError(error)) return error;
   const state = sqlState(error);
+  if (state === STALE) return new PkiError('store.stale-fence', undefined, { cause: error });
   // 42P01: no such table; 42703: no such column.
   if (state === '42P01' || state === '42703') {
     return new PkiError('store.migration', `the database lacks a ${state === '42P01' ? 'table' : 'column'}: migrate it first (fleetroot migrate)`, { cause: error });

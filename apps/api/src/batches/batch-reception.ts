@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { BATCH_PRIORITY, type BatchLedger, type BatchProgress } from '@fleetroot/authority';
-import { type Clock, crashPoint, equalBytes, PkiError } from '@fleetroot/core';
+import { type Breath, type Clock, crashPoint, equalBytes, PkiError } from '@fleetroot/core';
 import type { Logger } from '@fleetroot/telemetry';
 import type { BlockedKeys } from '@fleetroot/x509';
 import type { OutboxRelay } from '../outbox-relay.ts';
@@ -39,6 +39,7 @@ export interface ReceptionParts {
   readonly blockedKeys: BlockedKeys;
   readonly chunkItems: number;
   readonly maxItems: number;
+  readonly breath: Breath;
 }
 
 /** Takes batches in: all of a body, or nothing of it. */
@@ -55,9 +56,11 @@ export class BatchReception {
    * @throws PkiError `batch.*`, `idempotency.*`, and what reading `body` throws: then nothing stays stored
    */
   receiveLines(submission: Submission, body: AsyncIterable<Buffer>): Promise<Received> {
+    const { breath } = this.#parts;
     return this.#receive(submission, async function* (hash) {
       const splitter = new LineSplitter();
       for await (const chunk of body) {
+        await breath.taken();
         hash.update(chunk);
         yield Array.from(splitter.push(chunk), (line) => sentItemOfLine(line, splitter.number));
       }

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import { Body, Controller, Get, Headers, HttpCode, Inject, Param, Post, Query, Req, Res } from '@nestjs/common';
-import { type Clock, PkiError } from '@fleetroot/core';
+import { Breath, type Clock, PkiError } from '@fleetroot/core';
 import { Caller, type HttpPrincipal, Limits, type Pace, pacedBody, ZodPipe } from '@fleetroot/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
@@ -62,6 +62,7 @@ const pageSchema = z.object({ items: z.array(listedBatchSchema), nextCursor: z.s
 export class BatchesController {
   readonly #ledger: Ledger;
   readonly #reception: BatchReception;
+  readonly #breath: Breath;
   readonly #profiles: ProfileCatalogue;
   readonly #authorities: Authorities;
   readonly #closing: AbortSignal;
@@ -69,12 +70,13 @@ export class BatchesController {
   readonly #clock: Clock;
 
   constructor(
-    @Inject(LEDGER) ledger: Ledger, @Inject(BatchReception) reception: BatchReception,
+    @Inject(LEDGER) ledger: Ledger, @Inject(BatchReception) reception: BatchReception, @Inject(Breath) breath: Breath,
     @Inject(ProfileCatalogue) profiles: ProfileCatalogue, @Inject(Authorities) authorities: Authorities,
     @Inject(CLOSING) closing: AbortSignal, @Inject(BODY_PACE) pace: Pace, @Inject(CLOCK) clock: Clock,
   ) {
     this.#ledger = ledger;
     this.#reception = reception;
+    this.#breath = breath;
     this.#profiles = profiles;
     this.#authorities = authorities;
     this.#closing = closing;
@@ -182,7 +184,7 @@ export class BatchesController {
     @Query(new ZodPipe(resultsQuery, 'http.query-invalid')) query: z.output<typeof resultsQuery>, @Res() reply: FastifyReply,
   ): Promise<void> {
     await this.#batch(id, principal);
-    const stream = ndjsonStream((signal) => resultLines(this.#ledger.batches.results(id, query.from, signal, query.outcome), query.format), this.#closing);
+    const stream = ndjsonStream((signal) => resultLines(this.#ledger.batches.results(id, query.from, signal, query.outcome), query.format), this.#closing, () => this.#breath.taken());
     void reply.type(NDJSON).send(stream);
     // The first result may be a while away: its reader should know by now that it will come.
     reply.raw.flushHeaders();

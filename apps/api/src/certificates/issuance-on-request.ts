@@ -1,5 +1,5 @@
 import { type BatchLedger, type BatchProgress, isTakenAtOnce, type ItemResult, type RequestItem, type SigningPurpose } from '@fleetroot/authority';
-import { type Clock, crashPoint, equalBytes, isPkiError, PkiError } from '@fleetroot/core';
+import { type Breath, type Clock, crashPoint, equalBytes, isPkiError, PkiError } from '@fleetroot/core';
 import { type BlockedKeys, type CertificationRequest, refuseBlockedKey, spkiSha256, verifyPossession } from '@fleetroot/x509';
 import type { OutboxRelay } from '../outbox-relay.ts';
 import type { KnownProfile } from '../profile-catalogue.ts';
@@ -33,6 +33,8 @@ export interface OnRequestParts {
   readonly timeoutMs: number;
   /** Aborts when the process closes: nobody is kept waiting then. */
   readonly closing: AbortSignal;
+  /** Bulk work holds its breath while somebody waits. */
+  readonly breath: Breath;
 }
 
 /** Somebody waits: before every batch. */
@@ -52,7 +54,11 @@ export class IssuanceOnRequest {
    *   `issuance.timeout` with the batch in `data.batch`, where the certificate may still come to be;
    *   `idempotency.conflict`
    */
-  async issue(single: SingleRequest): Promise<IssuedCertificate> {
+  issue(single: SingleRequest): Promise<IssuedCertificate> {
+    return this.#parts.breath.heldFor(() => this.#issue(single));
+  }
+
+  async #issue(single: SingleRequest): Promise<IssuedCertificate> {
     const { batches, relay, clock, blockedKeys, timeoutMs, closing } = this.#parts;
     refuseBlockedKey(spkiSha256(single.request.spkiDer), blockedKeys);
     verifyPossession(single.request);

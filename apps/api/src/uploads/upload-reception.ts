@@ -1,5 +1,5 @@
 import type { Profile, Upload, UploadLedger } from '@fleetroot/authority';
-import { PkiError } from '@fleetroot/core';
+import { type Breath, PkiError } from '@fleetroot/core';
 import { Intake, type IntakeRules } from '../batches/intake.ts';
 import { sentItemOfLine } from '../batches/item.ts';
 import { LineSplitter } from '../batches/line-splitter.ts';
@@ -9,10 +9,12 @@ import { digestWith } from './line-digest.ts';
 export class UploadReception {
   readonly #uploads: UploadLedger;
   readonly #rules: IntakeRules;
+  readonly #breath: Breath;
 
-  constructor(uploads: UploadLedger, rules: IntakeRules) {
+  constructor(uploads: UploadLedger, rules: IntakeRules, breath: Breath) {
     this.#uploads = uploads;
     this.#rules = rules;
+    this.#breath = breath;
   }
 
   /**
@@ -36,6 +38,7 @@ export class UploadReception {
     const splitter = new LineSplitter();
     try {
       for await (const chunk of body) {
+        await this.#breath.taken();
         for (const line of splitter.push(chunk)) await add(line, splitter.number);
       }
       for (const line of splitter.end()) await add(line, splitter.number);

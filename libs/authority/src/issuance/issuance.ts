@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
-import { setImmediate as breathe } from 'node:timers/promises';
 import type { AuditEvent } from '@fleetroot/audit';
-import { type Clock, crashPoint, type ErrorCode, isPkiError, type LedgerKey, PkiError, type RandomBytes } from '@fleetroot/core';
+import { Breath, type Clock, crashPoint, type ErrorCode, isPkiError, type LedgerKey, PkiError, type RandomBytes } from '@fleetroot/core';
 import { type BlockedKeys, readBlockedKeys } from '@fleetroot/x509';
 import type { AuthorityLedger, CertificationAuthority, ProfileLedger } from '../ports/authorities.ts';
 import type { FailedItem } from '../ports/batches.ts';
@@ -36,7 +35,7 @@ export interface IssuanceParts {
 }
 
 /** Items between two breaths: a millisecond of work, so that the event loop serves others in time (I25). */
-const ITEMS_BETWEEN_BREATHS = 8;
+const ITEMS_BETWEEN_BREATHS = 4;
 /** From so many signatures on it is worth it to make the tables of the CA's key, which then serve all that follow. */
 const WORTH_TABLES = 32;
 /** Faults of the whole chunk that no retry mends: its items fail with them. Found before anything can be signed. */
@@ -53,19 +52,6 @@ const SHORTEST_RENEWAL_MS = 100;
 const GENERATIONS = 3;
 /** After a longer wait for the HSM the time of the attempt is taken anew: the ledger refuses one that is behind its clock. */
 const LONG_WAIT_MS = 1000;
-
-/**
- * Lets the event loop serve others between two slices of work. Of all chunks at work one slice runs a turn: who waits for
- * a single certificate, which is less than a slice, never waits for more than one.
- */
-class Breath {
-  #last: Promise<unknown> = Promise.resolve();
-
-  taken(): Promise<unknown> {
-    this.#last = this.#last.then(() => breathe());
-    return this.#last;
-  }
-}
 
 /** The chunk's way from requests to certificates on record; see "life of a certificate" in docs/architecture.md. */
 export class Issuance {
@@ -102,9 +88,11 @@ export class Issuance {
    */
   async issueSingle(among: 'fresh' | { readonly except: readonly bigint[] }): Promise<'done' | 'held' | 'none' | { readonly chunkId: bigint; readonly error: unknown }> {
     const { ledger, staleAfterMs } = this.#parts;
-    const chunk = await (among === 'fresh' ? ledger.claimFreshSingle() : ledger.claimSingle(staleAfterMs, among.except));
-    if (chunk === undefined) return 'none';
-    return this.#issueClaimed(chunk).catch((error: unknown) => ({ chunkId: chunk.chunkId, error }));
+    return this.#breath.heldFor(async () => {
+      const chunk = await (among === 'fresh' ? ledger.claimFreshSingle() : ledger.claimSingle(staleAfterMs, among.except));
+      if (chunk === undefined) return 'none';
+      return this.#issueClaimed(chunk).catch((error: unknown) => ({ chunkId: chunk.chunkId, error }));
+    });
   }
 
   async #issueClaimed(claimed: ClaimedChunk): Promise<'done' | 'held'> {
@@ -147,10 +135,12 @@ export class Issuance {
   async #issueOrFail(attempt: Attempt): Promise<void> {
     for (let generation = 1; ; generation++) {
       try {
-        return await this.#issue(attempt);
+        return await this.#issue(attempt, generation === 1 ? 'recently' : 'now');
       } catch (error) {
         if (!isPkiError(error) || !FINAL.includes(error.code) || attempt.mayBeSigned) throw error;
-        if (generation < GENERATIONS && await this.#wasFollowed(attempt)) continue;
+        // What the first one knew of the CAs may have been old.
+        const mayBeOld = generation === 1 && attempt.intentId === undefined;
+        if (generation < GENERATIONS && (mayBeOld || await this.#wasFollowed(attempt))) continue;
         attempt.failAll(error);
         return this.#store(attempt, []);
       }
@@ -161,17 +151,17 @@ export class Issuance {
   async #wasFollowed({ chunk, authority, intentId }: Attempt): Promise<boolean> {
     if (authority === undefined || intentId !== undefined) return false;
     try {
-      return (await this.#issuers.of(chunk.caId, chunk.profileVersionId)).authority.id !== authority.id;
+      return (await this.#issuers.of(chunk.caId, chunk.profileVersionId, 'now')).authority.id !== authority.id;
     } catch (error) {
       if (isPkiError(error) && FINAL.includes(error.code)) return false;
       throw error;
     }
   }
 
-  async #issue(attempt: Attempt): Promise<void> {
+  async #issue(attempt: Attempt, known: 'now' | 'recently'): Promise<void> {
     const { ledger } = this.#parts;
     const { chunk } = attempt;
-    const issuer = await this.#issuers.of(chunk.caId, chunk.profileVersionId);
+    const issuer = await this.#issuers.of(chunk.caId, chunk.profileVersionId, known);
     attempt.authority = issuer.authority;
 
     // 1. What fixes the attempt: every serial follows from the seed, every TBS from serial, request and time.

@@ -38,15 +38,19 @@ interface Ready {
 /** CAs whose tables are kept, some 2.5 MB each: those that issued last. Others have theirs made anew, in a tenth of a second. */
 const TABLES_KEPT = 16;
 
+/** So old, in milliseconds, may be what is known of the CAs where the ledger judges their state once more: with the intent. */
+const RECENT_MS = 500;
+
 /**
  * Issuers by (CA, profile version), kept as long as the certificates of the CA and of those above it are the same: a CA
- * that was renewed is made ready anew. What state a CA is in, and who follows it, is read each time.
+ * that was renewed is made ready anew.
  */
 export class Issuers {
   readonly #authorities: Pick<AuthorityLedger, 'all'>;
   readonly #profiles: ProfileLedger;
   readonly #versions = new Map<number, Profile>();
   readonly #ready = new Map<string, Ready>();
+  #list: { readonly at: number; readonly all: Promise<readonly CertificationAuthority[]> } | undefined;
   /** By CA, those asked for last at the end. */
   readonly #verifiers = new Map<number, { readonly spkiDer: Uint8Array; readonly algorithm: SignatureAlgorithm; readonly verifier: FixedKeyVerifier }>();
 
@@ -60,9 +64,10 @@ export class Issuers {
    * is certified by the very CA it answers for (I19; RFC 6960 section 4.2.2.2), also before that one issues and after.
    * @throws PkiError `ca.not-found`, `profile.not-found`: nothing is signed by guess; `ca.not-active` where nobody issues
    *   for the CA, or where the line above who would does not allow it
+   * @param known `now`: the CAs' states and successors are read anew; `recently`: they may be half a second old
    */
-  async of(caId: number, profileVersionId: number): Promise<Issuer> {
-    const all = await this.#authorities.all();
+  async of(caId: number, profileVersionId: number, known: 'now' | 'recently'): Promise<Issuer> {
+    const all = await this.#all(known);
     const wanted = all.find(({ id }) => id === caId);
     if (wanted === undefined) throw new PkiError('ca.not-found', `there is no CA ${caId} in the ledger`);
     const profile = await this.#profile(profileVersionId);
@@ -74,8 +79,8 @@ export class Issuers {
 
     const key = `${authority.id}/${profileVersionId}`;
     const line = ancestry(authority, all).map(({ certificate }) => toHex(hash('sha256', certificate, 'buffer'))).join();
-    const known = this.#ready.get(key);
-    const ready = known?.line === line ? known : { line, ...makeReady(authority, all, profile) };
+    const before = this.#ready.get(key);
+    const ready = before?.line === line ? before : { line, ...makeReady(authority, all, profile) };
     this.#ready.set(key, ready);
     return { ...ready.issuer, authority, verifier: this.#verifier(authority.id, ready.spkiDer, ready.issuer.algorithm) };
   }
@@ -90,6 +95,17 @@ export class Issuers {
     const [oldest] = this.#verifiers.keys();
     if (this.#verifiers.size > TABLES_KEPT && oldest !== undefined) this.#verifiers.delete(oldest);
     return verifier;
+  }
+
+  #all(known: 'now' | 'recently'): Promise<readonly CertificationAuthority[]> {
+    const now = performance.now();
+    if (known === 'recently' && this.#list !== undefined && now - this.#list.at < RECENT_MS) return this.#list.all;
+    const list = { at: now, all: this.#authorities.all() };
+    this.#list = list;
+    list.all.catch(() => {
+      if (this.#list === list) this.#list = undefined;
+    });
+    return list.all;
   }
 
   /** A version never changes. */

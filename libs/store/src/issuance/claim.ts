@@ -2,7 +2,7 @@ import type { ClaimedChunk, SigningPurpose } from '@fleetroot/authority';
 import { type LedgerKey, PkiError } from '@fleetroot/core';
 import { refuseClaimed } from '../batches/cancel.ts';
 import { openRequests } from '../batches/sealed-requests.ts';
-import type { Queryable } from '../database.ts';
+import type { Queryable, Transaction } from '../database.ts';
 import { numberList } from '../packed.ts';
 import { burnOpenIntents } from './burn.ts';
 
@@ -37,7 +37,9 @@ const CLAIM_FRESH_SINGLE =
   `UPDATE chunk SET state = 'signing', fence = 1, claimed_at = clock_timestamp()
    FROM (
      SELECT c.id, b.ca_id, b.purpose, b.profile_version_id, false AS cancelled FROM chunk c JOIN batch b ON b.id = c.batch_id
-     WHERE c.single AND c.state <> 'done' AND c.fence = 0 AND b.state = 'accepted' AND b.cancelled_at IS NULL ORDER BY c.id LIMIT 1
+     WHERE c.single AND c.state <> 'done' AND c.fence = 0 AND b.state = 'accepted' AND b.cancelled_at IS NULL
+       AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'
+     ORDER BY c.id LIMIT 1
      FOR UPDATE OF c SKIP LOCKED
    ) AS free
    WHERE chunk.id = free.id
@@ -45,8 +47,12 @@ const CLAIM_FRESH_SINGLE =
 /** Both read the open single requests alone, by their partial index. */
 const CLAIM_SINGLE = claiming(`c.single AND c.state <> 'done' AND c.id <> ALL($2::bigint[]) ORDER BY c.fence, c.id LIMIT 1`);
 
-/** See IssuanceLedger.claim. */
-export async function claimChunk(tx: Queryable, key: LedgerKey, chunkId: bigint, staleAfterMs: number): Promise<ClaimedChunk | undefined> {
+/**
+ * See IssuanceLedger.claim. The first claim of a chunk does not wait for the disk, the single request's neither: one that a
+ * crash of PostgreSQL takes back was never followed by an intent, which is written behind it. Whoever held it then meets a
+ * stale fence; or, where another has claimed since, the two have one fence, of which only one intent can be.
+ */
+export async function claimChunk(tx: Transaction, key: LedgerKey, chunkId: bigint, staleAfterMs: number): Promise<ClaimedChunk | undefined> {
   const [row] = await tx.query<ClaimedRow>(CLAIM, [staleAfterMs, chunkId]);
   return row === undefined ? undefined : begin(tx, key, row);
 }
@@ -58,12 +64,12 @@ export async function claimFreshSingle(database: Queryable, key: LedgerKey): Pro
 }
 
 /** See IssuanceLedger.claimSingle. */
-export async function claimSingle(tx: Queryable, key: LedgerKey, staleAfterMs: number, except: readonly bigint[]): Promise<ClaimedChunk | undefined> {
+export async function claimSingle(tx: Transaction, key: LedgerKey, staleAfterMs: number, except: readonly bigint[]): Promise<ClaimedChunk | undefined> {
   const [row] = await tx.query<ClaimedRow>(CLAIM_SINGLE, [staleAfterMs, numberList(except)]);
   return row === undefined ? undefined : begin(tx, key, row);
 }
 
-async function begin(tx: Queryable, key: LedgerKey, row: ClaimedRow): Promise<ClaimedChunk | undefined> {
+async function begin(tx: Transaction, key: LedgerKey, row: ClaimedRow): Promise<ClaimedChunk | undefined> {
   const chunkId = row.id;
   // The first claim has no attempt before it.
   if (row.fence > 1) await burnOpenIntents(tx, key, chunkId);
@@ -71,6 +77,7 @@ async function begin(tx: Queryable, key: LedgerKey, row: ClaimedRow): Promise<Cl
     await refuseClaimed(tx, chunkId, row.batch_id);
     return undefined;
   }
+  if (row.fence === 1) void tx.send('SET LOCAL synchronous_commit TO off');
   return claimed(key, row);
 }
 

@@ -3,7 +3,7 @@ import type { ClaimedChunk, FailedItem, IssuedItem } from '@fleetroot/authority'
 import { type LedgerKey, PkiError } from '@fleetroot/core';
 import { sendEvent } from '../audit-log.ts';
 import { insertFailures } from '../batches/append.ts';
-import type { Queryable, Transaction } from '../database.ts';
+import type { Transaction } from '../database.ts';
 import { distinctTimes, numberList, packColumn } from '../packed.ts';
 import { burnItems } from './burn.ts';
 
@@ -13,17 +13,17 @@ export async function completeChunk(
   issued: readonly IssuedItem[], failed: readonly FailedItem[], event: AuditEvent,
 ): Promise<void> {
   if (issued.length > 0 && intentId === undefined) throw new PkiError('internal', 'certificates without an intent');
-  // The fence is checked first and holds the row: whoever takes over later finds the chunk done. The sum of outcomes is
-  // checked by the table itself.
-  const guarded = tx.query(
-    `UPDATE chunk SET state = 'done', sealed = NULL, issued = $3, failed = failed + $4, done_at = clock_timestamp()
-     WHERE id = $1 AND fence = $2 AND state = 'signing' RETURNING id`,
+  // The fence is checked first and holds the row: whoever takes over later finds the chunk done. Where it is stale, nothing
+  // that is sent after it counts. The sum of outcomes is checked by the table itself.
+  void tx.send(
+    `WITH done AS (
+       UPDATE chunk SET state = 'done', sealed = NULL, issued = $3, failed = failed + $4, done_at = clock_timestamp()
+       WHERE id = $1 AND fence = $2 AND state = 'signing' RETURNING 1)
+     SELECT require_row(count(*)) FROM done`,
     [chunk.chunkId, chunk.fence, issued.length, failed.length]);
-  const [[guard], caId] = await Promise.all([guarded, intentId === undefined ? undefined : closeIntent(tx, chunk, intentId)]);
-  if (guard === undefined) throw new PkiError('store.stale-fence');
   if (intentId !== undefined) {
-    if (caId === undefined) throw new PkiError('store.stale-fence', 'the intent is not open');
-    insertCertificates(tx, chunk, caId, intentId, issued);
+    closeIntent(tx, chunk, intentId);
+    insertCertificates(tx, chunk, intentId, issued);
   }
   await insertFailures(tx, chunk.chunkId, failed);
   if (intentId !== undefined) {
@@ -37,15 +37,15 @@ export async function completeChunk(
   void tx.send(`SELECT pg_notify('fleetroot_chunk', $1)`, [String(chunk.chunkId)]);
 }
 
-/** The CA that signed: of a batch whose CA was followed by another generation it is that one. undefined: the intent is not open. */
-async function closeIntent(tx: Queryable, chunk: ClaimedChunk, intentId: bigint): Promise<number | undefined> {
-  const [closed] = await tx.query<{ ca_id: number }>(
-    `UPDATE intent SET state = 'stored' WHERE id = $1 AND chunk_id = $2 AND fence = $3 AND state = 'open' RETURNING ca_id`,
+function closeIntent(tx: Transaction, chunk: ClaimedChunk, intentId: bigint): void {
+  void tx.send(
+    `WITH closed AS (UPDATE intent SET state = 'stored' WHERE id = $1 AND chunk_id = $2 AND fence = $3 AND state = 'open' RETURNING 1)
+     SELECT require_row(count(*)) FROM closed`,
     [intentId, chunk.chunkId, chunk.fence]);
-  return closed?.ca_id;
 }
 
-function insertCertificates(tx: Transaction, chunk: ClaimedChunk, caId: number, intentId: bigint, issued: readonly IssuedItem[]): void {
+/** The CA is the intent's: of a batch whose CA was followed by another generation that one has signed. */
+function insertCertificates(tx: Transaction, chunk: ClaimedChunk, intentId: bigint, issued: readonly IssuedItem[]): void {
   if (issued.length === 0) return;
   const serials = packColumn(issued.map(({ serial }) => serial));
   const ders = packColumn(issued.map(({ der }) => der));
@@ -55,14 +55,14 @@ function insertCertificates(tx: Transaction, chunk: ClaimedChunk, caId: number, 
     // unnest fills what is shorter up with NULL: a column that has nothing to say is sent empty.
     `INSERT INTO certificate (ca_id, profile_version_id, chunk_id, intent_id, issued_at, ordinal, ecu_serial, subject_name,
        not_before, not_after, serial, spki_sha256, der)
-     SELECT $1::int, $2::int, $3::bigint, $4::bigint, clock_timestamp(), ordinal, ecu_serial, subject_name,
+     SELECT (SELECT ca_id FROM intent WHERE id = $1::bigint), $2::int, $3::bigint, $4::bigint, clock_timestamp(), ordinal, ecu_serial, subject_name,
        ($11::timestamptz[])[coalesce(begins, 1)], ($12::timestamptz[])[coalesce(ends, 1)],
        substring($5::bytea FROM serial_at FOR serial_length), substring($6::bytea FROM (32 * place - 31)::int FOR 32),
        substring($7::bytea FROM der_at FOR der_length)
      FROM unnest($8::int[], $9::text[], $10::text[], $13::int[], $14::int[], $15::int[], $16::int[], $17::int[], $18::int[]) WITH ORDINALITY
        AS item (ordinal, ecu_serial, subject_name, begins, ends, serial_at, serial_length, der_at, der_length, place)`,
     [
-      caId, chunk.profileVersionId, chunk.chunkId, intentId, serials.blob, Buffer.concat(issued.map(({ spkiSha256 }) => spkiSha256)), ders.blob,
+      intentId, chunk.profileVersionId, chunk.chunkId, intentId, serials.blob, Buffer.concat(issued.map(({ spkiSha256 }) => spkiSha256)), ders.blob,
       numberList(issued.map(({ ordinal }) => ordinal)), unlessEmpty(issued.map(({ ecuSerial }) => ecuSerial ?? null)),
       unlessEmpty(issued.map(({ subjectName }) => subjectName ?? null)), begins.times, ends.times, begins.places, ends.places,
       serials.at, serials.length, ders.at, ders.length,
