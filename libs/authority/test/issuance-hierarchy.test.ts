@@ -2,7 +2,7 @@
 import { constants, generateKeyPairSync, sign } from 'node:crypto';
 import { PkiError } from '@fleetroot/core';
 import { algorithmIdentifier, extension, parseCertificate, verifySignature } from '@fleetroot/x509';
-import { beforeAll, describe, expect, it, test } from 'vitest';
+import { beforeAll, describe, expect, it, test, vi } from 'vitest';
 import { caRights, certify, named, type SoftwareCa } from '../../../test/support/software-ca.ts';
 import type { CaSigner, CertificationAuthority, RequestItem } from '../src/index.ts';
 import { csr, ecuItem } from './support/authority.ts';
@@ -73,6 +73,22 @@ describe('who issues', () => {
     expect(recorder.completed?.failed).toHaveLength(2);
   });
 
+  it('what was known of the CAs half a second ago fails no item: they are read anew first', async () => {
+    let all: readonly CertificationAuthority[] = [root, { ...first, state: 'prepared' }];
+    const recorder = chunkOf(first);
+    const underTest = issuance(recorder, { all: () => all });
+    await underTest.issueChunk(1n);
+    expect(recorder.completed?.failed).toHaveLength(2);
+    all = [root, first];
+    await underTest.issueChunk(1n);
+    expect(recorder.completed?.failed).toEqual([]);
+    // The other way round: the ledger refuses it with the intent.
+    all = [root, { ...first, state: 'retired' }];
+    recorder.throws.recordIntent = new PkiError('ca.not-active');
+    await underTest.issueChunk(1n);
+    expect(recorder.completed?.failed.map(({ code }) => code)).toEqual(['ca.not-active', 'ca.not-active']);
+  });
+
   test.each<[string, Partial<CertificationAuthority>, Partial<CertificationAuthority>, RegExp]>([
     ['is prepared', { state: 'prepared', successorId: undefined }, {}, /ecu-issuing is prepared/],
     ['is retired, and nobody follows', { state: 'retired', successorId: undefined }, {}, /ecu-issuing is retired/],
@@ -110,7 +126,10 @@ describe('who issues', () => {
     // A leaf never outlives its issuer (I7).
     expect(recorder.completed?.issued[0]?.notAfter).toEqual(new Date('2026-12-01T00:00:00Z'));
     all = [root, { ...own, certificate: renewed.certificate, notAfter: new Date('2029-06-01T00:00:00Z') }];
+    const { now } = performance;
+    const later = vi.spyOn(performance, 'now').mockImplementation(() => now.call(performance) + 1000);
     await underTest.issueChunk(1n);
+    later.mockRestore();
     expect(recorder.completed?.issued[0]?.notAfter.getTime()).toBeGreaterThan(Date.parse('2027-01-01'));
   });
 

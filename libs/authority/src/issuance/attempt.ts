@@ -6,8 +6,12 @@ import type { ClaimedChunk } from '../ports/issuance.ts';
 /** One attempt at one chunk: what is known so far, for whoever must end it. */
 export class Attempt {
   readonly chunk: ClaimedChunk;
+  /** Of `performance.now`. */
+  readonly began = performance.now();
   /** Who signs; undefined: it is not known yet. */
   authority: CertificationAuthority | undefined;
+  /** Of `performance.now`: when the CAs were read that it was resolved from; undefined: it could not be. */
+  asOf: number | undefined;
   failed: FailedItem[] = [];
   issued = 0;
   intentId: bigint | undefined;
@@ -18,6 +22,11 @@ export class Attempt {
 
   constructor(chunk: ClaimedChunk) {
     this.chunk = chunk;
+  }
+
+  /** What is known of the CAs may be from before the attempt began. */
+  get mayKnowOld(): boolean {
+    return this.asOf === undefined || this.asOf < this.began;
   }
 
   get mayBeSigned(): boolean {

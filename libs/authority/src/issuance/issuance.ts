@@ -138,9 +138,8 @@ export class Issuance {
         return await this.#issue(attempt, generation === 1 ? 'recently' : 'now');
       } catch (error) {
         if (!isPkiError(error) || !FINAL.includes(error.code) || attempt.mayBeSigned) throw error;
-        // What the first one knew of the CAs may have been old.
-        const mayBeOld = generation === 1 && attempt.intentId === undefined;
-        if (generation < GENERATIONS && (mayBeOld || await this.#wasFollowed(attempt))) continue;
+        const again = generation === 1 && attempt.intentId === undefined && attempt.mayKnowOld;
+        if (generation < GENERATIONS && (again || await this.#wasFollowed(attempt))) continue;
         attempt.failAll(error);
         return this.#store(attempt, []);
       }
@@ -163,6 +162,7 @@ export class Issuance {
     const { chunk } = attempt;
     const issuer = await this.#issuers.of(chunk.caId, chunk.profileVersionId, known);
     attempt.authority = issuer.authority;
+    attempt.asOf = issuer.asOf;
 
     // 1. What fixes the attempt: every serial follows from the seed, every TBS from serial, request and time.
     let prepared = await this.#prepare(attempt, issuer);

@@ -14,8 +14,10 @@ import type { Profile } from '../profile/profile.ts';
 
 /** A CA and a profile version, made ready for a run of signatures. */
 export interface Issuer {
-  /** As the ledger had it when the issuer was asked for. */
+  /** As the ledger had it at `asOf`. */
   readonly authority: CertificationAuthority;
+  /** Of `performance.now`: when the CAs were read. */
+  readonly asOf: number;
   readonly compiled: CompiledProfile;
   readonly algorithm: SignatureAlgorithm;
   /** Of the public key of the CA's certificate; all profiles of the CA share it. */
@@ -32,11 +34,17 @@ interface Ready {
   /** SHA-256 of the certificates of the CA and of those above it. */
   readonly line: string;
   readonly spkiDer: Uint8Array;
-  readonly issuer: Omit<Issuer, 'verifier'>;
+  readonly issuer: Omit<Issuer, 'verifier' | 'asOf'>;
 }
 
 /** CAs whose tables are kept, some 2.5 MB each: those that issued last. Others have theirs made anew, in a tenth of a second. */
 const TABLES_KEPT = 16;
+
+interface Reading {
+  /** Of `performance.now`. */
+  readonly at: number;
+  readonly all: Promise<readonly CertificationAuthority[]>;
+}
 
 /** So old, in milliseconds, may be what is known of the CAs where the ledger judges their state once more: with the intent. */
 const RECENT_MS = 500;
@@ -50,7 +58,7 @@ export class Issuers {
   readonly #profiles: ProfileLedger;
   readonly #versions = new Map<number, Profile>();
   readonly #ready = new Map<string, Ready>();
-  #list: { readonly at: number; readonly all: Promise<readonly CertificationAuthority[]> } | undefined;
+  #reading: Reading | undefined;
   /** By CA, those asked for last at the end. */
   readonly #verifiers = new Map<number, { readonly spkiDer: Uint8Array; readonly algorithm: SignatureAlgorithm; readonly verifier: FixedKeyVerifier }>();
 
@@ -67,7 +75,8 @@ export class Issuers {
    * @param known `now`: the CAs' states and successors are read anew; `recently`: they may be half a second old
    */
   async of(caId: number, profileVersionId: number, known: 'now' | 'recently'): Promise<Issuer> {
-    const all = await this.#all(known);
+    const { at: asOf, all: reading } = this.#known(known);
+    const all = await reading;
     const wanted = all.find(({ id }) => id === caId);
     if (wanted === undefined) throw new PkiError('ca.not-found', `there is no CA ${caId} in the ledger`);
     const profile = await this.#profile(profileVersionId);
@@ -82,7 +91,7 @@ export class Issuers {
     const before = this.#ready.get(key);
     const ready = before?.line === line ? before : { line, ...makeReady(authority, all, profile) };
     this.#ready.set(key, ready);
-    return { ...ready.issuer, authority, verifier: this.#verifier(authority.id, ready.spkiDer, ready.issuer.algorithm) };
+    return { ...ready.issuer, authority, asOf, verifier: this.#verifier(authority.id, ready.spkiDer, ready.issuer.algorithm) };
   }
 
   /** The tables of a key take time to make: they outlive a certificate that is renewed with its key. */
@@ -97,15 +106,15 @@ export class Issuers {
     return verifier;
   }
 
-  #all(known: 'now' | 'recently'): Promise<readonly CertificationAuthority[]> {
+  #known(known: 'now' | 'recently'): Reading {
     const now = performance.now();
-    if (known === 'recently' && this.#list !== undefined && now - this.#list.at < RECENT_MS) return this.#list.all;
-    const list = { at: now, all: this.#authorities.all() };
-    this.#list = list;
-    list.all.catch(() => {
-      if (this.#list === list) this.#list = undefined;
+    if (known === 'recently' && this.#reading !== undefined && now - this.#reading.at < RECENT_MS) return this.#reading;
+    const reading = { at: now, all: this.#authorities.all() };
+    this.#reading = reading;
+    reading.all.catch(() => {
+      if (this.#reading === reading) this.#reading = undefined;
     });
-    return list.all;
+    return reading;
   }
 
   /** A version never changes. */
