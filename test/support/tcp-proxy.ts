@@ -5,6 +5,9 @@ export class TcpProxy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #open = true;
+  /** Octets to go until all is cut, and then again; undefined: it is not. */
+  #cutting: { readonly each: number; left: number; times: number } | undefined;
+  #cuts = 0;
 
   constructor(to: string) {
     const { hostname, port } = new URL(to);
@@ -18,6 +21,7 @@ export class TcpProxy {
           into.destroy();
         });
         from.pipe(into);
+        from.on('data', (octets: Buffer) => this.#passed(octets.length));
       }
     });
   }
@@ -35,6 +39,24 @@ export class TcpProxy {
   /** Ends every connection at once, without a goodbye. */
   cut(): void {
     for (const socket of this.#sockets) socket.resetAndDestroy();
+  }
+
+  /** Cuts whenever so many octets have passed, both ways together, so many times. */
+  cutEach(octets: number, times: number): void {
+    this.#cutting = { each: octets, left: octets, times };
+  }
+
+  /** How often it was cut by `cutEach`. */
+  get cuts(): number {
+    return this.#cuts;
+  }
+
+  #passed(octets: number): void {
+    const cutting = this.#cutting;
+    if (cutting === undefined || this.#cuts >= cutting.times || (cutting.left -= octets) > 0) return;
+    cutting.left = cutting.each;
+    this.#cuts++;
+    this.cut();
   }
 
   /** Lets nothing through, or again. */
