@@ -1,7 +1,7 @@
 import { setImmediate as breathe } from 'node:timers/promises';
 
 /** The longest that a slice waits, in milliseconds: what is in a hurry may itself be waiting, for its HSM say. */
-const LONGEST_PAUSE_MS = 25;
+const LONGEST_PAUSE_MS = 150;
 
 /**
  * Lets the event loop serve others between two slices of bulk work; of all that is at work one slice runs a turn. While
@@ -12,8 +12,10 @@ export class Breath {
   #last: Promise<unknown> = Promise.resolve();
   #hurried = 0;
   #calm: (() => void) | undefined;
-  /** Of `performance.now`: no pause begins before. */
-  #noPauseBefore = 0;
+  /** Milliseconds that slices may still wait: what they had for themselves, less their pauses, and no more than one pause. */
+  #credit = LONGEST_PAUSE_MS;
+  /** Of `performance.now`: when the credit was as it says. */
+  #creditAt = performance.now();
 
   /** Resolves when the next slice may run. */
   taken(): Promise<unknown> {
@@ -40,14 +42,16 @@ export class Breath {
 
   async #pause(): Promise<void> {
     const began = performance.now();
-    if (began < this.#noPauseBefore) return;
+    this.#credit = Math.min(LONGEST_PAUSE_MS, this.#credit + began - this.#creditAt);
+    this.#creditAt = began;
+    if (this.#credit < 1) return;
     let timer: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {
       this.#calm = resolve;
-      timer = setTimeout(resolve, LONGEST_PAUSE_MS);
+      timer = setTimeout(resolve, this.#credit);
     });
     clearTimeout(timer);
-    const ended = performance.now();
-    this.#noPauseBefore = ended + (ended - began);
+    this.#creditAt = performance.now();
+    this.#credit -= this.#creditAt - began;
   }
 }
