@@ -1,7 +1,7 @@
 import { setImmediate as breathe } from 'node:timers/promises';
 
 /** The longest that a slice waits, in milliseconds: what is in a hurry may itself be waiting, for its HSM say. */
-const LONGEST_PAUSE_MS = 150;
+const LONGEST_PAUSE_MS = 60;
 
 /**
  * Lets the event loop serve others between two slices of bulk work; of all that is at work one slice runs a turn. While
