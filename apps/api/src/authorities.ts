@@ -1,38 +1,24 @@
-import { ancestry, type AuthorityLedger, type CertificationAuthority, generations, issuingGeneration, isTrusted } from '@fleetroot/authority';
+import { ancestry, type AuthorityLedger, type CertificationAuthority, generations, issuingGeneration, isTrusted, RecentAuthorities } from '@fleetroot/authority';
 import { caName, type CaName, equalBytes, PkiError } from '@fleetroot/core';
 import { encodePem, type ParsedCertificate, parseCertificate } from '@fleetroot/x509';
 
 type Ca = CertificationAuthority;
 
-const RECENT_MS = 500;
-
 /** The CAs on record, as the api needs them. */
 export class Authorities {
   readonly #ledger: AuthorityLedger;
   readonly #issuing: CaName;
-  #list: { readonly at: number; readonly all: Promise<readonly Ca[]> } | undefined;
+  readonly #recent: RecentAuthorities;
 
   /** @param issuing name of the CA that issues where nobody says which: its first generation, or any after it */
   constructor(ledger: AuthorityLedger, issuing: string) {
     this.#ledger = ledger;
+    this.#recent = new RecentAuthorities(ledger);
     this.#issuing = caName(issuing);
   }
 
   all(): Promise<readonly Ca[]> {
     return this.#ledger.all();
-  }
-
-  /** As they were half a second ago at most. */
-  #recently(): Promise<readonly Ca[]> {
-    const now = performance.now();
-    if (this.#list === undefined || now - this.#list.at >= RECENT_MS) {
-      const list = { at: now, all: this.all() };
-      list.all.catch(() => {
-        if (this.#list === list) this.#list = undefined;
-      });
-      this.#list = list;
-    }
-    return this.#list.all;
   }
 
   /** @throws PkiError `ca.not-found` */
@@ -61,7 +47,7 @@ export class Authorities {
    */
   async chosen(asked: string | undefined, allowed: readonly string[]): Promise<Ca> {
     // Who issues is resolved once more by the issuer; nobody is refused by what is half a second old.
-    const all = await this.#recently();
+    const all = await this.#recent.read('recently').all;
     try {
       return this.#chosenOf(all, asked, allowed);
     } catch {
@@ -105,7 +91,7 @@ export class Authorities {
   /** The certificates from the CA that signed a certificate of ours up to its root, PEM. @throws PkiError `internal` */
   async chainAbove(certificate: Uint8Array): Promise<string[]> {
     const parsed = parseCertificate(certificate);
-    const recent = await this.#recently();
+    const recent = await this.#recent.read('recently').all;
     const known = signerOf(parsed, recent);
     if (known !== undefined) return pemChain(known, recent);
     const all = await this.all();

@@ -24,6 +24,7 @@ export { revokedAgain, strengthOf, strongerReason } from './revocation/reason.ts
 export { type CaSigner, type SigningPurpose, signingPurposes } from './ports/ca-signer.ts';
 export { type CaAct, may, requireStep, signatureAlgorithmOf, signsStatus } from './hierarchy/state.ts';
 export { ancestry, generations, issuingGeneration, isTrusted, lineRevocation, withTrust } from './hierarchy/lineage.ts';
+export { RecentAuthorities } from './hierarchy/recent.ts';
 export { chainConstraints, type ChainConstraints, chainFault } from './hierarchy/chain.ts';
 export { type GivenAuthority, importAuthority, importCertificate, type Imported, type ImportOptions } from './hierarchy/import.ts';
 export { type CeremonyImportOptions, importCeremony } from './hierarchy/ceremony-import.ts';

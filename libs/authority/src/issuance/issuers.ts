@@ -6,6 +6,7 @@ import {
 } from '@fleetroot/x509';
 import { chainConstraints, type ChainConstraints, chainFault } from '../hierarchy/chain.ts';
 import { ancestry, isTrusted, issuingGeneration } from '../hierarchy/lineage.ts';
+import { RecentAuthorities } from '../hierarchy/recent.ts';
 import { signatureAlgorithmOf, signsStatus } from '../hierarchy/state.ts';
 import type { AuthorityLedger, CertificationAuthority, ProfileLedger } from '../ports/authorities.ts';
 import { compileProfile, type CompiledProfile } from '../profile/compile.ts';
@@ -40,30 +41,20 @@ interface Ready {
 /** CAs whose tables are kept, some 2.5 MB each: those that issued last. Others have theirs made anew, in a tenth of a second. */
 const TABLES_KEPT = 16;
 
-interface Reading {
-  /** Of `performance.now`. */
-  readonly at: number;
-  readonly all: Promise<readonly CertificationAuthority[]>;
-}
-
-/** So old, in milliseconds, may be what is known of the CAs where the ledger judges their state once more: with the intent. */
-const RECENT_MS = 500;
-
 /**
  * Issuers by (CA, profile version), kept as long as the certificates of the CA and of those above it are the same: a CA
  * that was renewed is made ready anew.
  */
 export class Issuers {
-  readonly #authorities: Pick<AuthorityLedger, 'all'>;
+  readonly #authorities: RecentAuthorities;
   readonly #profiles: ProfileLedger;
   readonly #versions = new Map<number, Profile>();
   readonly #ready = new Map<string, Ready>();
-  #reading: Reading | undefined;
   /** By CA, those asked for last at the end. */
   readonly #verifiers = new Map<number, { readonly spkiDer: Uint8Array; readonly algorithm: SignatureAlgorithm; readonly verifier: FixedKeyVerifier }>();
 
   constructor(authorities: Pick<AuthorityLedger, 'all'>, profiles: ProfileLedger) {
-    this.#authorities = authorities;
+    this.#authorities = new RecentAuthorities(authorities);
     this.#profiles = profiles;
   }
 
@@ -75,7 +66,7 @@ export class Issuers {
    * @param known `now`: the CAs' states and successors are read anew; `recently`: they may be half a second old
    */
   async of(caId: number, profileVersionId: number, known: 'now' | 'recently'): Promise<Issuer> {
-    const { at: asOf, all: reading } = this.#known(known);
+    const { at: asOf, all: reading } = this.#authorities.read(known);
     const all = await reading;
     const wanted = all.find(({ id }) => id === caId);
     if (wanted === undefined) throw new PkiError('ca.not-found', `there is no CA ${caId} in the ledger`);
@@ -104,17 +95,6 @@ export class Issuers {
     const [oldest] = this.#verifiers.keys();
     if (this.#verifiers.size > TABLES_KEPT && oldest !== undefined) this.#verifiers.delete(oldest);
     return verifier;
-  }
-
-  #known(known: 'now' | 'recently'): Reading {
-    const now = performance.now();
-    if (known === 'recently' && this.#reading !== undefined && now - this.#reading.at < RECENT_MS) return this.#reading;
-    const reading = { at: now, all: this.#authorities.all() };
-    this.#reading = reading;
-    reading.all.catch(() => {
-      if (this.#reading === reading) this.#reading = undefined;
-    });
-    return reading;
   }
 
   /** A version never changes. */
