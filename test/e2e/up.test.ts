@@ -2,6 +2,7 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { getPriority } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Client } from 'pg';
@@ -84,6 +85,9 @@ describe('fleetroot up', () => {
       expect((JSON.parse(search ?? '') as { items: unknown[] }).items).toHaveLength(2);
       expect(truststore).toContain('-----BEGIN CERTIFICATE-----');
       expect(crl).toContain('Revoked Certificates:');
+      const roles = execFileSync('ps', ['--ppid', String(running.pid), '-o', 'ni=,args='], { encoding: 'utf8' });
+      expect(Object.fromEntries([...roles.matchAll(/(-?\d+) .*apps\/(\w+)\/dist\/main\.js/g)].map(([, niceness, role]) => [role, Number(niceness)])))
+        .toEqual({ api: getPriority(), status: getPriority(), worker: getPriority(), issuer: Math.max(5, getPriority()) });
 
       const second = fleetroot('up', '--data-dir', dataDir, ...ports);
       expect(second).toEqual({ status: 1, output: `fleetroot: Fleetroot is running on this data folder already (process ${running.pid}); stop it, or choose another with --data-dir\n` });

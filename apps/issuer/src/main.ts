@@ -1,4 +1,5 @@
 import 'reflect-metadata';
+import { getPriority, setPriority } from 'node:os';
 import { signingPurposes } from '@fleetroot/authority';
 import { readConfig } from '@fleetroot/config';
 import { PkiError } from '@fleetroot/core';
@@ -12,8 +13,11 @@ await runProcess('issuer', async (control) => {
   const config = readConfig([
     'logLevel', 'databaseUrl', 'databasePool', 'ledgerKey', 'queueBackend', 'redisUrl', 'hsmModule', 'caTokenLabel', 'caTokenPin',
     'hsmDeadlineMs', 'hsmSessionCopies', 'hsmSessions', 'hsmPatienceMs', 'hsmProbeSeconds', 'hsmShares', 'issuerConcurrency',
-    'staleAfterMs', 'crlLifetimeMinutes', 'keyBlocklist',
+    'issuerNiceness', 'staleAfterMs', 'crlLifetimeMinutes', 'keyBlocklist',
   ]);
+  // The processes that drive the HSM inherit it. Whoever was started nicer than that may not take it back.
+  if (config.issuerNiceness > 19) throw new PkiError('config.invalid', 'FLEETROOT_ISSUER_NICENESS must be 0 to 19');
+  setPriority(Math.max(getPriority(), config.issuerNiceness));
   return startIssuer({
     logger: createLogger({ role: 'issuer', level: config.logLevel }),
     databaseUrl: config.databaseUrl,

@@ -43,6 +43,7 @@ export const settings = {
   hsmProbeSeconds: { variable: 'FLEETROOT_HSM_PROBE_SECONDS', type: 'number', default: '5', meaning: 'how often each session with the HSM is tried, in seconds; 0: never' },
   hsmShares: { variable: 'FLEETROOT_HSM_SHARES', type: 'string', default: 'line=60,renewal=15,ocsp=10,crl=10,administration=5', meaning: 'part of the HSM\'s signatures that each purpose is sure of, in percent; what one leaves the others take' },
   issuerConcurrency: { variable: 'FLEETROOT_ISSUER_CONCURRENCY', type: 'number', default: '4', meaning: 'chunks that one issuer works on at once' },
+  issuerNiceness: { variable: 'FLEETROOT_ISSUER_NICENESS', type: 'number', default: '5', meaning: 'niceness (0 to 19) of issuers and of the processes that drive their HSM: whoever waits for one certificate needs api and PostgreSQL while a batch keeps every processor busy' },
   chunkItems: { variable: 'FLEETROOT_CHUNK_ITEMS', type: 'number', default: '500', meaning: 'items a job issues' },
   staleAfterMs: { variable: 'FLEETROOT_STALE_AFTER_MS', type: 'number', default: '6000', meaning: 'silence after which an issuer counts as dead and its chunk is taken over, in milliseconds; a living one is heard three times in it' },
   maxBatchItems: { variable: 'FLEETROOT_MAX_BATCH_ITEMS', type: 'number', default: '1000000', meaning: 'items a batch may have' },

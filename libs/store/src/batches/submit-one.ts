@@ -18,7 +18,11 @@ interface Accepted {
   readonly chunkId: bigint;
 }
 
-/** See BatchLedger.submitOne. Somebody waits: two trips to the database, of which the last one commits. */
+/**
+ * See BatchLedger.submitOne. Somebody waits: two trips to the database, of which the last one commits. That does not wait for
+ * the disk, nor make others wait for it who append to the audit log, where the request is taken at once: nobody is told of it
+ * before its certificate, or its failure, is on disk, and that is written behind it.
+ */
 export async function submitOne(
   tx: Transaction, key: LedgerKey, batch: NewBatch, item: RequestItem, bodySha256: Uint8Array, event: (batchId: string) => AuditEvent,
 ): Promise<SubmittedOne> {
@@ -28,7 +32,7 @@ export async function submitOne(
   if ('kind' in accepted) return accepted;
   // Who waits is told at once; what is decided for good is decided with the intent.
   if (conflict !== undefined) throw new PkiError(conflict);
-  if (isTakenAtOnce(batch.purpose)) void tx.send(`SELECT pg_notify('fleetroot_single', '')`);
+  if (isTakenAtOnce(batch.purpose)) void tx.send(`SELECT pg_notify('fleetroot_single', ''), set_config('synchronous_commit', 'off', true)`);
   else await addToOutbox(tx, chunkJob(batch.purpose), { chunkId: String(accepted.chunkId) }, batch.priority);
   sendEvent(tx, event(accepted.batchId));
   return { kind: 'new', ...accepted };
