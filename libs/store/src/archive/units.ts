@@ -56,9 +56,9 @@ async function withoutRest(database: Database, batchIds: readonly string[], befo
        AND NOT EXISTS (SELECT FROM made_key k WHERE k.batch_id = b.id AND k.deleted_at IS NULL)
        AND NOT EXISTS (SELECT FROM chunk c JOIN intent i ON i.chunk_id = c.id WHERE c.batch_id = b.id AND (i.not_after >= $2 OR i.state = 'open'))
        AND NOT EXISTS (SELECT FROM chunk c JOIN intent i ON i.chunk_id = c.id JOIN burned_serial s ON s.intent_id = i.id
-         WHERE c.batch_id = b.id AND (s.not_after >= $2 OR NOT left_crl(s.ca_id, s.not_after)))
+         WHERE c.batch_id = b.id AND (s.not_after >= $2 OR NOT left_crl(s.ca_id, s.shards, s.shard, s.not_after)))
        AND NOT EXISTS (SELECT FROM chunk c JOIN certificate x ON x.chunk_id = c.id LEFT JOIN revocation r ON r.ca_id = x.ca_id AND r.serial = x.serial
-         WHERE c.batch_id = b.id AND (x.not_after >= $2 OR (r.serial IS NOT NULL AND NOT left_crl(r.ca_id, r.not_after))))
+         WHERE c.batch_id = b.id AND (x.not_after >= $2 OR (r.serial IS NOT NULL AND NOT left_crl(r.ca_id, r.shards, r.shard, r.not_after))))
      ORDER BY b.completed_at`, [[...new Set(batchIds)], before]);
   return rows.map(({ id }) => id);
 }
