@@ -1,8 +1,7 @@
 // What relying parties wait for: OCSP from the cache and with nonces, and how soon a revocation is seen.
 import { randomBytes, X509Certificate } from 'node:crypto';
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
@@ -159,26 +158,25 @@ async function opensslResponder(scratch: Scratch, site: Site, seconds: number): 
   writeFileSync(file('ca.pem'), new X509Certificate(site.issuer).toString());
   openssl(['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', file('signer.key'), '-out', file('signer.pem'), '-subj', '/CN=responder', '-days', '2']);
   const port = await freePort();
-  const child = spawn('openssl', ['ocsp', '-port', String(port), '-index', file('index.txt'), '-CA', file('ca.pem'), '-rsigner', file('signer.pem'), '-rkey', file('signer.key'), '-ndays', '1'], { stdio: 'ignore' });
+  const child = spawn('openssl', ['ocsp', '-port', String(port), '-index', file('index.txt'), '-CA', file('ca.pem'), '-rsigner', file('signer.pem'), '-rkey', file('signer.key'), '-ndays', '1'], { stdio: ['ignore', 'pipe', 'pipe'] });
   const stop = scratch.defer(() => void child.kill());
-  await listening(port);
+  await listening(child);
   const requests = site.issued.map(({ serial }) => postOf(ocspRequest([{ issuer: site.issuer, serial: serialToBytes(serialFromHex(serial)) }]), true));
   const { perSecond } = good(await load(scratch, { port, requests, connections: 4, seconds, oneEach: true }));
   await stop();
   return [{ name: '`openssl ocsp` as the responder, POST, a connection each', value: perSecond, unit: '1/s' }];
 }
 
-async function listening(port: number): Promise<void> {
-  for (let attempt = 0; ; attempt++) {
-    const ok = await new Promise<boolean>((resolve) => {
-      const socket = connect(port, '127.0.0.1', () => resolve(true));
-      socket.once('error', () => resolve(false));
-      socket.once('connect', () => socket.destroy());
-    });
-    if (ok) return;
-    if (attempt === 100) throw new Error('openssl ocsp does not listen');
-    await sleep(50);
-  }
+/** It is asked nothing to find out: a connection without a request keeps it from all others. */
+function listening(child: ChildProcess): Promise<void> {
+  return new Promise((resolve, reject) => {
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.on('data', (data: Buffer) => {
+        if (data.includes('waiting for OCSP client connections')) resolve();
+      });
+    }
+    child.once('exit', (status) => reject(new Error(`openssl ocsp ended with ${status}`)));
+  });
 }
 
 /** How long after its revocation was answered OCSP says so, for as many certificates as are watched. */
