@@ -58,6 +58,13 @@ export const benches = {
       items: { ...items, fallback: 100_000, with: 'during-batch' },
     },
   },
+  revocation: {
+    what: 'OCSP from the cache and with nonces beside their floors, and how soon a revocation is seen',
+    flags: {
+      seconds: count('how long each rate is measured', 4, 600, { takes: 'S' }),
+      revoked: count('revoked certificates in the ledger for the second look', 1_000_000, 100_000_000),
+    },
+  },
 } as const satisfies Record<string, Bench>;
 
 export type BenchName = keyof typeof benches;

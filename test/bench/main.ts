@@ -5,6 +5,7 @@ import { type BenchName, benches, help, parseCommandLine, type Values } from './
 import { benchCurve } from './curve.ts';
 import { benchHsm } from './hsm.ts';
 import { benchPrefilled } from './prefilled.ts';
+import { benchRevocation } from './revocation.ts';
 import { Scratch } from './scratch.ts';
 import { benchSingle, benchSingleDuringBatch } from './single.ts';
 import { benchX509 } from './x509.ts';
@@ -18,6 +19,7 @@ function run(name: BenchName, values: Values): Promise<void> {
     case 'x509': return benchX509(scratch, number(values, 'entries'));
     case 'hsm': return benchHsm(scratch, number(values, 'rounds'));
     case 'batch': return runBatch(values);
+    case 'revocation': return benchRevocation(scratch, number(values, 'seconds'), number(values, 'revoked'));
     case 'single': {
       const { rate, 'during-batch': duringBatch } = values;
       return duringBatch === true
