@@ -91,7 +91,8 @@ if [ "$purpose" = test ]; then
   need_command pkcs11-tool opensc
   need_command p11-kit p11-kit
   need_file p11-kit-modules /usr/lib/*/pkcs11/p11-kit-client.so
-  need_command keytool default-jre-headless
+  need_command javac default-jdk-headless
+  need_command haproxy haproxy
   need_command redis-server redis-server
   need_command pgrep procps
   need_command cc gcc
