@@ -163,7 +163,7 @@ const tampers: readonly (readonly [CheckName, string])[] = [
   ['revocation-event', `DELETE FROM revocation WHERE ca_id = ${G1} AND reason = 4`],
   ['revocation-event', `UPDATE revocation SET reason = 5 WHERE ca_id = ${G1} AND reason = 4`],
   ['revocation-event', `INSERT INTO revocation SELECT ca_id, serial, 4, now(), NULL, not_after, 1 FROM certificate WHERE ${ECU(3)}`],
-  ['revocation-event', `INSERT INTO revocation SELECT ca_id, serial, 6, now(), NULL, not_after, 1 FROM certificate WHERE ${ECU(1)}`],
+  ['revocation-event', 'UPDATE revocation SET released_at = NULL WHERE released_at IS NOT NULL'],
   ['revoked-certificate', `UPDATE revocation SET not_after = not_after - interval '1 day' WHERE ca_id = ${G1}`],
   ['revoked-certificate', `INSERT INTO revocation VALUES (${G1}, '\\x01020304', 4, now(), NULL, now() + interval '1 day', 1)`],
   ['crl-lists', `INSERT INTO revocation SELECT ca_id, serial, 4, now(), NULL, not_after, 1 FROM certificate WHERE ${ECU(3)}`],

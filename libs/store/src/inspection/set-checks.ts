@@ -18,7 +18,7 @@ const revokedSerial = `decode(split_part(t.subject, '/', 2), 'hex')`;
 /** Indexes that an invariant rests on: the table, and the columns in their order. */
 const unique = [
   ['certificate', 'ca_id,serial'], ['burned_serial', 'ca_id,serial'], ['revocation', 'ca_id,serial'], ['ceremony_certificate', 'issuer_id,serial'],
-  ['batch', 'principal_id,idempotency_key'], ['intent', 'chunk_id,fence'], ['subject_key', 'spki_sha256'], ['crl', 'ca_id,number'],
+  ['batch', 'principal_id,idempotency_key'], ['intent', 'chunk_id,fence'], ['subject_key', 'spki_sha256'], ['crl', 'ca_id,scope,kind,number'],
   ['audit_event', 'seq'],
 ] as const;
 
@@ -97,7 +97,7 @@ export const setSelects = (archived: boolean): Readonly<Record<SetCheck, string>
     row AS (
       SELECT r.ca_id, r.serial, r.reason, ca.key_id IS NULL OR EXISTS (
         SELECT FROM ceremony_certificate m JOIN ca s ON s.id = m.subject_id WHERE m.issuer_id = r.ca_id AND m.serial = r.serial AND s.revoked_at IS NOT NULL) AS otherwise
-      FROM revocation r JOIN ca ON ca.id = r.ca_id)
+      FROM revocation r JOIN ca ON ca.id = r.ca_id WHERE r.released_at IS NULL)
     SELECT 'serial ' || ${hex('serial')}, CASE
         WHEN row.reason IS NULL THEN 'the audit log says that it is revoked (' || told.reason || '), and it is not'
         WHEN told.reason IS NULL THEN 'is revoked, and no event of the audit log says so'
@@ -122,7 +122,7 @@ export const setSelects = (archived: boolean): Readonly<Record<SetCheck, string>
     FROM ca LEFT JOIN ceremony_certificate m ON m.subject_id = ca.id AND m.issuer_id <> ca.id AND m.not_after > now()
     LEFT JOIN ca i ON i.id = m.issuer_id
     WHERE ca.revoked_at IS NOT NULL AND (ca.state NOT IN ('retired', 'compromised') OR (m.id IS NOT NULL AND NOT EXISTS (
-      SELECT FROM revocation r WHERE r.ca_id = m.issuer_id AND r.serial = m.serial)))
+      SELECT FROM revocation r WHERE r.ca_id = m.issuer_id AND r.serial = m.serial AND r.released_at IS NULL)))
     UNION ALL
     SELECT t.subject, 'is told of as revoked, and is not' FROM ${told('ca.revoked')} t JOIN ca ON 'ca:' || ca.name = t.subject WHERE ca.revoked_at IS NULL`,
   'ca-succession': `
