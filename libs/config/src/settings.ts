@@ -48,6 +48,7 @@ export const settings = {
   staleAfterMs: { variable: 'FLEETROOT_STALE_AFTER_MS', type: 'number', default: '6000', meaning: 'silence after which an issuer counts as dead and its chunk is taken over, in milliseconds; a living one is heard three times in it' },
   maxBatchItems: { variable: 'FLEETROOT_MAX_BATCH_ITEMS', type: 'number', default: '1000000', meaning: 'items a batch may have' },
   issueTimeoutMs: { variable: 'FLEETROOT_ISSUE_TIMEOUT_MS', type: 'number', default: '15000', meaning: 'how long POST /v1/certificates waits for the certificate, in milliseconds' },
+  revokeApprovals: { variable: 'FLEETROOT_REVOKE_APPROVALS', type: 'string', default: '1000=1,100000=2', meaning: 'how many other administrators must approve a [revocation](revocation.md) of so many certificates or more: TARGETS=APPROVALS, and the next; `0`: nobody' },
   madeKeyMinutes: { variable: 'FLEETROOT_MADE_KEY_MINUTES', type: 'number', default: '1440', meaning: 'how long a private key that was made here is held, encrypted, for a delivery that nobody acknowledges, in minutes' },
   crlLifetimeMinutes: { variable: 'FLEETROOT_CRL_LIFETIME_MINUTES', type: 'number', default: '1440', meaning: 'nextUpdate minus thisUpdate of a CRL, in minutes' },
   crlRefreshPercent: { variable: 'FLEETROOT_CRL_REFRESH_PERCENT', type: 'number', default: '50', meaning: 'part of its lifetime after which a CRL is published anew, in percent' },
