@@ -114,9 +114,9 @@ describe('a query finds', () => {
 
   it('nothing that has expired, and to release nothing but what is on hold', async () => {
     const { part, issued } = await ecusWithPart(3);
-    await sql('ALTER TABLE certificate DISABLE TRIGGER certificate_keep');
+    await sql('ALTER TABLE certificate DISABLE TRIGGER certificate_keep_expiry');
     await sql(`UPDATE certificate SET not_after = now() - interval '2 s' WHERE serial = $1`, [issued[0]!.serial]);
-    await sql('ALTER TABLE certificate ENABLE TRIGGER certificate_keep');
+    await sql('ALTER TABLE certificate ENABLE TRIGGER certificate_keep_expiry');
     expect(await found({ partNumber: part })).toEqual(inOrder(issued.slice(1)));
     expect(await found({ partNumber: part }, 'removeFromCRL')).toEqual([]);
     await run((await ask({ ecuSerial: issued[1]!.ecu_serial as EcuSerial }, 'certificateHold')).id);

@@ -8,6 +8,7 @@ import { version } from './checkout.ts';
 import { exitStatus } from './exit-status.ts';
 import { fsckCommand } from './fsck/command.ts';
 import { lineCommand } from './line/command.ts';
+import { revokeCommand } from './revoke/command.ts';
 import { tokenCommand } from './token/command.ts';
 import { init } from './up/init.ts';
 import { initCommand, upCommand } from './up/options.ts';
@@ -27,6 +28,7 @@ const program = new Command('fleetroot')
   }))
   .addCommand(caCommand())
   .addCommand(lineCommand())
+  .addCommand(revokeCommand())
   .addCommand(tokenCommand())
   .addCommand(auditCommand())
   .addCommand(archiveCommand())

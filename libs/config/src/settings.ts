@@ -59,7 +59,7 @@ export const settings = {
   archiveDir: { variable: 'FLEETROOT_ARCHIVE_DIR', type: 'string', optional: true, meaning: 'folder of the archive files; must be set where FLEETROOT_ARCHIVE_AFTER_DAYS is not 0' },
   fsckHour: { variable: 'FLEETROOT_FSCK_HOUR', type: 'number', default: '2', meaning: 'hour of the day (UTC, 0 to 23) at which the worker looks whether the invariants hold' },
   scheduleSeconds: { variable: 'FLEETROOT_SCHEDULE_SECONDS', type: 'number', default: '10', meaning: 'how often the worker looks whether something is due, in seconds' },
-  apiUrl: { variable: 'FLEETROOT_API_URL', type: 'string', optional: true, meaning: 'where the commands of a line (`fleetroot line`) find the REST API' },
+  apiUrl: { variable: 'FLEETROOT_API_URL', type: 'string', optional: true, meaning: 'where the commands of a line (`fleetroot line`) and `fleetroot revoke` find the REST API' },
   apiToken: { variable: 'FLEETROOT_API_TOKEN', type: 'secret', optional: true, meaning: 'bearer token that they call it with' },
   logLevel: { variable: 'FLEETROOT_LOG_LEVEL', type: 'string', default: 'info', values: ['debug', 'info', 'warn', 'error', 'silent'], meaning: 'least level that is logged' },
 } as const satisfies Record<string, Setting>;
