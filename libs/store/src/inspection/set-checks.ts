@@ -79,9 +79,10 @@ export const setSelects = (archived: boolean): Readonly<Record<SetCheck, string>
     WHERE r.reason = 1 AND coalesce(c.spki_sha256, s.spki_sha256) IS NOT NULL AND k.blocked IS NOT TRUE`,
   'blocked-key-issued': `
     WITH revoked AS (
-      SELECT min(t.at) AS at, c.ecu_serial, c.spki_sha256 FROM ${told('certificate.revoked')} t
-      JOIN ca ON ca.name = ${revokedBy} JOIN certificate c ON c.ca_id = ca.id AND c.serial = ${revokedSerial}
-      WHERE t.data ->> 'reason' = 'keyCompromise' GROUP BY 2, 3)
+      SELECT min(compromised.at) AS at, c.ecu_serial, c.spki_sha256 FROM (
+        SELECT t.at, ca.id AS ca_id, ${revokedSerial} AS serial FROM ${told('certificate.revoked')} t JOIN ca ON ca.name = ${revokedBy} WHERE t.data ->> 'reason' = 'keyCompromise'
+        UNION ALL SELECT at, ca_id, serial FROM ${toldByPages} p WHERE code = 1) AS compromised
+      JOIN certificate c ON c.ca_id = compromised.ca_id AND c.serial = compromised.serial GROUP BY 2, 3)
     SELECT 'serial ' || ${hex('c.serial')}, 'was issued for a key after that was revoked for its compromise'
     FROM revoked JOIN certificate c ON c.ecu_serial = revoked.ecu_serial AND c.spki_sha256 = revoked.spki_sha256
     JOIN intent i ON i.id = c.intent_id WHERE i.signed_at > revoked.at + ${IN_FLIGHT}
