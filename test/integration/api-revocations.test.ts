@@ -1,7 +1,9 @@
 // Revocation through REST, on the api with all that it needs: by serial, by query, with approvals, and by a proof of the key.
+import { execFile } from 'node:child_process';
 import { createHash, createPublicKey, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { newToken, tokenSha256 } from '@fleetroot/access';
@@ -212,6 +214,40 @@ describe('a proof that a key is compromised', () => {
     const proofs = new CompromiseProofs({ compromises: plant.store.compromises, relay: { kick: () => undefined }, clock: { now: () => at }, principal: { id: 1, name: 'api' } }, 2);
     for (const code of ['request.empty', 'request.empty', 'http.too-many-requests']) await expect(proofs.take('')).rejects.toMatchObject({ code });
   });
+});
+
+describe('fleetroot revoke', () => {
+  const MAIN = fileURLToPath(new URL('../../apps/cli/dist/main.js', import.meta.url));
+  const cli = (authorization: string, ...parameters: string[]): Promise<{ status: number | null; stdout: string; stderr: string }> => {
+    const token = join(plant.dir, unique('token'));
+    writeFileSync(token, authorization.replace('Bearer ', ''));
+    return new Promise((resolve) => execFile(process.execPath, [MAIN, 'revoke', ...parameters, '--api', plant.base, '--token-file', token], (error, stdout, stderr) => {
+      resolve({ status: error === null ? 0 : Number(error.code), stdout, stderr });
+    }));
+  };
+
+  it('asks, is approved by another, and tells what came of it', async () => {
+    const [dora, emil] = [(await admin('dora')).authorization, (await admin('emil')).authorization];
+    const partNumber = unique('PN');
+    await Promise.all([1, 2, 3].map(() => issue({ partNumber })));
+    const asked = await cli(dora, '--part-number', partNumber, '--reason', 'superseded', '--json');
+    const job = JSON.parse(asked.stdout) as { event: string; id: string; targetsSha256: string };
+    expect([asked.status, job.event]).toEqual([0, 'waiting']);
+    const approve = (authorization: string) => cli(authorization, 'approve', job.id, '--targets-sha256', job.targetsSha256);
+    const own = await approve(dora);
+    expect([own.status, own.stderr]).toEqual([4, expect.stringContaining('nobody approves their own')]);
+    expect(await approve(emil)).toMatchObject({ status: 0, stdout: expect.stringContaining('approvals: 1 of 1 (emil)') });
+    const following = cli(dora, 'status', job.id, '--follow');
+    await plant.store.revocationJobs.runPage(job.id, new Date());
+    expect(await following).toMatchObject({ status: 0, stdout: expect.stringMatching(/done: 3 of 3 certificates, 3 changed[^]*3 revoked/) });
+    const weaker = await cli(dora, '--part-number', partNumber, '--reason', 'certificateHold');
+    expect(weaker.status).toBe(0);
+    const next = (await plant.json('GET', '/v1/revocations?limit=1', 'admin')).body.items[0].id;
+    expect(await cli(dora, 'cancel', next)).toMatchObject({ status: 0, stdout: expect.stringContaining('cancelled: 0 of 3') });
+    for (const wrong of [['--reason', 'superseded'], ['0f'], ['xyz', '--reason', 'superseded'], ['0f', '--ecu-serial', 'X', '--reason', 'superseded'], ['approve', job.id]]) {
+      expect((await cli(dora, ...wrong)).status, wrong.join(' ')).toBe(2);
+    }
+  }, 120_000);
 });
 
 it('no VIN is in any log, in the audit log, or in clear in a table of revocations', async () => {

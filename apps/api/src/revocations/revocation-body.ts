@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { instant } from '../instant.ts';
 
 /** Attribute authorities are none of ours. `removeFromCRL` takes a hold back. */
-export const askableReasons = Object.keys(revocationReasons).filter((name) => name !== 'aACompromise') as [RevocationReason, ...RevocationReason[]];
+const askableReasons = Object.keys(revocationReasons).filter((name) => name !== 'aACompromise') as [RevocationReason, ...RevocationReason[]];
 export const reasonChoice = z.enum(askableReasons);
 
 const name = z.string().min(1).max(64).regex(/^[\x21-\x7e]+$/);
@@ -102,7 +102,7 @@ export function revocationJobBody(job: RevocationJob): z.infer<typeof revocation
   const { ratePerSecond, secondsLeft } = paceOf(job);
   return {
     id, state, by, reason, invalidityDate: job.invalidityDate?.toISOString() ?? null, query: { ...job.query },
-    targets, targetsSha256: toHex(job.targetsSha256), done, changed, outcomes: { ...job.outcomes } as Record<string, number>,
+    targets, targetsSha256: toHex(job.targetsSha256), done, changed, outcomes: { ...job.outcomes },
     approvalsNeeded, approvals: job.approvals.map(({ principal, approvedAt }) => ({ by: principal, at: approvedAt.toISOString() })),
     ratePerSecond, secondsLeft, failure: job.failure ?? null, createdAt: job.createdAt.toISOString(),
     begunAt: job.begunAt?.toISOString() ?? null, completedAt: job.completedAt?.toISOString() ?? null,

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Body, Controller, Get, Headers, HttpCode, Inject, Param, Post, Query, Res } from '@nestjs/common';
 import {
-  type ApprovalRule, approvalsNeeded, MAX_REVOCATION_TARGETS, revocationApproved, revocationCancelled, type RevocationJob, revocationRequested, type TargetOutcome,
+  type ApprovalRule, approvalsNeeded, MAX_REVOCATION_TARGETS, revocationApproved, revocationCancelled, type RevocationJob, revocationRequested,
 } from '@fleetroot/authority';
 import { type Clock, PkiError, toHex } from '@fleetroot/core';
 import { Caller, type HttpPrincipal, Limits, ZodPipe } from '@fleetroot/http';
@@ -119,7 +119,7 @@ export class RevocationsController {
   async targets(
     @Param('id') id: string, @Query(new ZodPipe(targetsQuery, 'http.query-invalid')) { from, limit, outcome }: z.output<typeof targetsQuery>,
   ): Promise<z.infer<typeof targetPage>> {
-    const rows = await this.#ledger.revocationJobs.targets(id, from, limit, outcome as TargetOutcome | undefined);
+    const rows = await this.#ledger.revocationJobs.targets(id, from, limit, outcome);
     const last = rows.at(-1);
     return { items: rows.map(targetBody), nextFrom: last === undefined || rows.length < limit ? null : last.place + 1 };
   }

@@ -35,7 +35,7 @@ export type TargetOutcome =
 /** waiting: for approvals. */
 export type RevocationJobState = 'waiting' | 'running' | 'done' | 'cancelled' | 'failed';
 
-export interface RevocationApprovalRecord {
+interface RevocationApprovalRecord {
   readonly principal: string;
   readonly approvedAt: Date;
 }
