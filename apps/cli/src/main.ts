@@ -18,6 +18,8 @@ const program = new Command('fleetroot')
   .description('PKI and certificate lifecycle platform that a vehicle maker runs itself')
   .version(version())
   .exitOverride()
+  // What follows the name of a command is that command's, also where both know an option.
+  .enablePositionalOptions()
   .addCommand(upCommand(async (options) => {
     // Whatever still waits for something (a socket, a timer) must not keep a stopped installation alive.
     process.exit(await up(options));
