@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { chmod, cp, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, cp, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
@@ -13,6 +13,8 @@ import { migrationsFolder } from '../support/postgres.ts';
 import { certify, named, type SoftwareCa } from '../support/software-ca.ts';
 
 const HIERARCHY = '20261122100000_hierarchy';
+/** All from here on are about what those before made. */
+const FROM_REVOCATION = (await readdir(migrationsFolder)).filter((name) => name >= '20261125' && !name.endsWith('.toml')).sort();
 const key = new LedgerKey(randomBytes(32));
 
 let dataDir: string;
@@ -25,7 +27,7 @@ beforeAll(async () => {
   await chmod(dataDir, 0o755);
   oldFolder = await mkdtemp(join(tmpdir(), 'fleetroot-migrations-'));
   await cp(migrationsFolder, oldFolder, { recursive: true });
-  await rm(join(oldFolder, HIERARCHY), { recursive: true });
+  for (const later of [HIERARCHY, ...FROM_REVOCATION]) await rm(join(oldFolder, later), { recursive: true });
   postgres = await startEmbeddedPostgres({ dataDir, onNotice: () => undefined });
   const password = (): Secret => new Secret(randomBytes(16).toString('hex'));
   urls = await provision({ adminUrl: postgres.adminUrl, password: password(), statusPassword: password() });
@@ -84,7 +86,7 @@ describe('a ledger of the release before the hierarchies', () => {
 
   it('is migrated by one of four processes, and lists what its ceremonies signed', async () => {
     const outcomes = await Promise.all(Array.from({ length: 4 }, () => migrate({ databaseUrl: urls.databaseUrl, folder: migrationsFolder })));
-    expect(outcomes.flatMap(({ applied }) => applied)).toEqual([HIERARCHY]);
+    expect(outcomes.flatMap(({ applied }) => applied)).toEqual([HIERARCHY, ...FROM_REVOCATION]);
     const rows = await sql('SELECT kind, subject_id, issuer_id, serial, der, sha256, not_after FROM ceremony_certificate ORDER BY id');
     expect(rows).toEqual([[root, rootId], [sub, subId]].map(([made, id]) => {
       const { certificate } = made as SoftwareCa;
@@ -180,8 +182,8 @@ describe('the tables themselves refuse', () => {
 });
 
 describe('a ledger of before the partitions', () => {
-  // The second is about what the first makes.
-  const LATER = ['20261123000001_partitions', '20261124000000_statistics'];
+  // The others are about what the first makes.
+  const LATER = ['20261123000001_partitions', '20261124000000_statistics', ...FROM_REVOCATION];
   let folder: string;
   let before: Provisioned;
   let old: Client;

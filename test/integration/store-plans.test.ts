@@ -91,7 +91,7 @@ const flat = (node: Node): Node[] => [node, ...(node.Plans ?? []).flatMap(flat)]
 
 function literal(value: unknown): string {
   if (value === null || value === undefined) return 'NULL';
-  if (Array.isArray(value)) return client.escapeLiteral(`{${value.map((each) => JSON.stringify(plain(each))).join(',')}}`);
+  if (Array.isArray(value)) return client.escapeLiteral(`{${value.map((each) => (each === null ? 'NULL' : JSON.stringify(plain(each)))).join(',')}}`);
   return client.escapeLiteral(plain(value));
 }
 

@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, randomBytes } from 'node:crypto';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type IssuedItem, type RequestItem, type RevocationReason, revocationReasons } from '@fleetroot/authority';
+import { crlShard, type IssuedItem, type RequestItem, type RevocationReason, revocationReasons } from '@fleetroot/authority';
 import { type CaName, ecuSerial, partNumber, PkiError, serialFromBytes } from '@fleetroot/core';
 import { openStatusStore, type StatusStore } from '@fleetroot/store';
 import {
@@ -71,7 +71,32 @@ describe('revoking', () => {
     await expect(revoke(item!, 'removeFromCRL').catch(code)).resolves.toBe('revocation.conflict');
     await revoke(item!, 'certificateHold');
     await expect(revoke(item!, 'removeFromCRL')).resolves.toMatchObject({ changed: true });
+    await expect(revoke(item!, 'removeFromCRL')).resolves.toMatchObject({ changed: false });
     expect(await statusOf(item!)).toEqual({ status: 'good' });
+    const { certificates } = ledger.store;
+    expect((await certificates.find(serialOf(item!), ledger.ca.name)).revocation).toBeUndefined();
+    expect(await certificates.search({ serial: serialOf(item!), status: 'revoked' }, new Date(), undefined, 1)).toEqual([]);
+    expect(await certificates.search({ serial: serialOf(item!), status: 'valid' }, new Date(), undefined, 1)).toHaveLength(1);
+    expect(await ledger.store.crls.expiries(ledger.ca.id, [item!.serial])).toEqual([undefined]);
+  });
+
+  it.each(['certificateHold', 'superseded'] as const)('a hold that was released can become %s: with the new date', async (reason) => {
+    const [item] = await issued(1);
+    await revoke(item!, 'certificateHold', new Date(Date.now() - 60_000));
+    await revoke(item!, 'removeFromCRL');
+    const at = new Date();
+    await expect(revoke(item!, reason, at)).resolves.toEqual({ changed: true, revokedAt: at, reason });
+    expect(await statusOf(item!)).toEqual({ status: 'revoked', revokedAt: at, reason: revocationReasons[reason] });
+    expect(await sql('SELECT released_at FROM revocation WHERE serial = $1', [item!.serial])).toEqual([{ released_at: null }]);
+  });
+
+  it('puts the entry into the scope that the profile of its certificate baked in', async () => {
+    const [item, one] = await issued(2);
+    const [{ id } = { id: 0 }] = await sql<{ id: number }>(`INSERT INTO profile_version (name, sha256, document) VALUES ('sharded', '\\x01', '{"crlShards":64}') RETURNING id`);
+    await sql('UPDATE certificate SET profile_version_id = $2 WHERE serial = $1', [item!.serial, id]);
+    for (const each of [item!, one!]) await revoke(each, 'superseded');
+    expect(await sql('SELECT shards, shard FROM revocation WHERE serial = $1', [item!.serial])).toEqual([{ shards: 64, shard: crlShard(item!.serial, 64) }]);
+    expect(await sql('SELECT shards, shard FROM revocation WHERE serial = $1', [one!.serial])).toEqual([{ shards: 1, shard: 0 }]);
   });
 
   it('puts a publish-crl job into the outbox and an event into the log, once', async () => {
@@ -358,7 +383,7 @@ describe('the status role', () => {
       await expect(reader.query(change)).rejects.toThrow('permission denied');
     }
     await reader.end();
-    expect(readable.sort()).toEqual(['burned_serial', 'ca', 'ceremony_certificate', 'certificate', 'crl', 'profile_version', 'revocation', 'truststore', 'truststore_version']);
+    expect(readable.sort()).toEqual(['burned_serial', 'ca', 'ceremony_certificate', 'certificate', 'crl', 'profile_version', 'revocation', 'revocation_filter', 'truststore', 'truststore_version']);
   });
 });
 

@@ -1,5 +1,7 @@
-import { createPrivateKey, createPublicKey, randomBytes } from 'node:crypto';
-import { type CaSigner, Issuance, type Profile, profileDocument, publishCrl, readProfileFolder, type RevocationReason, revocationReasons } from '@fleetroot/authority';
+import { createPrivateKey, createPublicKey, randomBytes, randomUUID } from 'node:crypto';
+import {
+  type CaSigner, Issuance, type Profile, profileDocument, publishCrl, readProfileFolder, type RevocationReason, revocationReasons, revocationRequested,
+} from '@fleetroot/authority';
 import { ecuSerial, LedgerKey, partNumber, systemClock, systemRandom } from '@fleetroot/core';
 import { openStore, type Store } from '@fleetroot/store';
 import { assembleCrl, buildCrlTbs, buildRequest, extension } from '@fleetroot/x509';
@@ -99,6 +101,12 @@ export async function issueLedger(): Promise<IssuedLedger> {
     await store.revocations.revoke({ serial: record.serial, ca: record.ca, reason, revokedAt: new Date(), principalId: principal },
       { ...event('certificate.revoked', `certificate:${record.ca}/${record.serial}`), data: { reason } });
   };
+  const revokeByQuery = async (ecu: string, reason: RevocationReason): Promise<void> => {
+    const { job } = await store.revocationJobs.create({
+      id: randomUUID(), principalId: principal, idempotencyKey: ecu, reason, invalidityDate: undefined, query: { ecuSerial: ecuSerial(ecu) }, approvalsFor: () => 0,
+    }, (made) => revocationRequested(made, 'principal:test', new Date()));
+    while (!(await store.revocationJobs.runPage(job.id, new Date())).over);
+  };
   const publish = async ({ ca }: RealCa): Promise<void> => void await publishCrl({ crls: store.crls, authority: ca, signer, clock: systemClock, lifetimeMs: day });
 
   await publish(root);
@@ -120,6 +128,8 @@ export async function issueLedger(): Promise<IssuedLedger> {
   await store.issuance.recordIntent(chunk, { ...intentFor(chunk), caId: g2.ca.id, keys: [] });
   await store.issuance.release(chunk, undefined, [2 + chunk.first, 3 + chunk.first]);
   await issue(second);
+  await revokeByQuery('ECU-4', 'cessationOfOperation');
+  await revokeByQuery('ECU-5', 'keyCompromise');
   // What is under way at the moment of an inspection is no breach.
   const open = await store.issuance.claim(third ?? 0n, 30_000);
   if (open === undefined) throw new Error('not claimed');

@@ -1,4 +1,5 @@
 import { type DynamicModule, Module, type Provider } from '@nestjs/common';
+import type { ApprovalRule } from '@fleetroot/authority';
 import { Breath, type Clock } from '@fleetroot/core';
 import { EcuPace, FirstConnection } from '@fleetroot/fleet';
 import type { Pace } from '@fleetroot/http';
@@ -25,9 +26,12 @@ import { PrincipalsController } from './resources/principals.controller.ts';
 import { ProfilesController } from './resources/profiles.controller.ts';
 import { SuppliersController } from './resources/suppliers.controller.ts';
 import { TruststoresController } from './resources/truststores.controller.ts';
+import { CompromiseProofs } from './revocations/compromise-proofs.ts';
+import { ProofsController } from './revocations/proofs.controller.ts';
+import { RevocationsController } from './revocations/revocations.controller.ts';
 import { UploadReception } from './uploads/upload-reception.ts';
 import { UploadsController } from './uploads/uploads.controller.ts';
-import { BODY_PACE, CLOCK, CLOSING, LEDGER } from './tokens.ts';
+import { APPROVAL_RULES, BODY_PACE, CLOCK, CLOSING, LEDGER } from './tokens.ts';
 
 /** What both listeners are made of; made once, outside Nest. */
 export interface ApiParts {
@@ -50,6 +54,9 @@ export interface ApiParts {
   readonly operational: OperationalCertificates;
   readonly deviceIssuance: DeviceIssuance;
   readonly pace: EcuPace;
+  /** How many must agree to a revocation of so many. */
+  readonly approvalRules: readonly ApprovalRule[];
+  readonly proofs: CompromiseProofs;
   /** The OpenAPI document; called when the routes are known. */
   readonly document: () => object;
 }
@@ -66,7 +73,7 @@ export function apiModule(parts: ApiParts, observation: readonly DynamicModule[]
     module: ApiModule,
     imports: [...observation],
     controllers: [
-      BatchesController, UploadsController, KeyBatchesController, CertificatesController, TruststoresController,
+      BatchesController, UploadsController, KeyBatchesController, CertificatesController, ProofsController, RevocationsController, TruststoresController,
       CasController, CaImportsController, CaLifeController,
       ProfilesController, SuppliersController,
       PrincipalsController, AuditController, DocsController,
@@ -86,7 +93,8 @@ function provided(parts: ApiParts): Provider[] {
     [ProfileCatalogue, parts.profiles], [Authorities, parts.authorities], [OutboxRelay, parts.relay],
     [BatchReception, parts.reception], [UploadReception, parts.uploads], [Breath, parts.breath], [KeyMaking, parts.keyMaking], [KeyDelivery, parts.keyDelivery],
     [IssuanceOnRequest, parts.issuance], [FirstConnection, parts.firstConnection],
-    [OperationalCertificates, parts.operational], [DeviceIssuance, parts.deviceIssuance], [EcuPace, parts.pace],
+    [OperationalCertificates, parts.operational], [DeviceIssuance, parts.deviceIssuance], [EcuPace, parts.pace], [APPROVAL_RULES, parts.approvalRules],
+    [CompromiseProofs, parts.proofs],
   ];
   return tokens.map(([provide, useValue]) => ({ provide, useValue }) as Provider);
 }

@@ -1,7 +1,8 @@
 import type { PrincipalLedger } from '@fleetroot/access';
 import type { AuditLog } from '@fleetroot/audit';
 import type {
-  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, MadeKeyLedger, ProfileLedger, RevocationLedger, UploadLedger,
+  AuthorityLedger, BatchLedger, CertificateLedger, CompromiseLedger, CrlLedger, MadeKeyLedger, ProfileLedger, RevocationJobLedger, RevocationLedger,
+  UploadLedger,
 } from '@fleetroot/authority';
 import type { RegistrationLedger, SupplierLedger } from '@fleetroot/fleet';
 import type { Outbox } from '@fleetroot/queue';
@@ -16,6 +17,8 @@ export interface Ledger {
   readonly madeKeys: MadeKeyLedger;
   readonly certificates: CertificateLedger;
   readonly revocations: RevocationLedger;
+  readonly revocationJobs: RevocationJobLedger;
+  readonly compromises: CompromiseLedger;
   readonly crls: Pick<CrlLedger, 'latest' | 'entries' | 'adopt'>;
   readonly truststores: TruststoreLedger;
   readonly suppliers: SupplierLedger;

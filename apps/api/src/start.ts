@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { principalOfToken, type Role } from '@fleetroot/access';
-import { keyRecipient, readProfileFolder } from '@fleetroot/authority';
+import { keyRecipient, readApprovalRules, readProfileFolder } from '@fleetroot/authority';
 import type { Config } from '@fleetroot/config';
 import { Breath, LedgerKey, PkiError, systemClock } from '@fleetroot/core';
 import { EcuPace, FirstConnection, Refusals } from '@fleetroot/fleet';
@@ -28,12 +28,13 @@ import { openApiDocument } from './openapi/document.ts';
 import { OutboxRelay } from './outbox-relay.ts';
 import { ProfileCatalogue } from './profile-catalogue.ts';
 import { readinessChecks } from './readiness.ts';
+import { CompromiseProofs } from './revocations/compromise-proofs.ts';
 import { systemPrincipal } from './system-principal.ts';
 import { UploadReception } from './uploads/upload-reception.ts';
 
 export const apiSettings = [
   'databaseUrl', 'databasePool', 'ledgerKey', 'queueBackend', 'redisUrl', 'apiListen', 'deviceListen', 'deviceHost',
-  'deviceTlsDir', 'statusPublicUrl', 'issuingCa', 'profilesDir', 'chunkItems', 'maxBatchItems', 'issueTimeoutMs', 'madeKeyMinutes', 'keyBlocklist',
+  'deviceTlsDir', 'statusPublicUrl', 'issuingCa', 'profilesDir', 'chunkItems', 'maxBatchItems', 'issueTimeoutMs', 'madeKeyMinutes', 'revokeApprovals', 'keyBlocklist',
   'logLevel',
 ] as const;
 
@@ -68,6 +69,7 @@ export async function startApi(config: ApiConfig, logger: Logger, given: Partial
   const limits = { ...defaultLimits, ...given };
   const clock = systemClock;
   const blockedKeys = readBlockedKeys(config.keyBlocklist);
+  const approvalRules = readApprovalRules(config.revokeApprovals);
   const profileFiles = readProfileFolder(config.profilesDir, { statusUrl: config.statusPublicUrl });
   const ledgerKey = new LedgerKey(config.ledgerKey);
   const store = await openStore({ databaseUrl: config.databaseUrl, ledgerKey, pool: config.databasePool, connectWithinMs: DATABASE_WITHIN_MS });
@@ -103,7 +105,8 @@ export async function startApi(config: ApiConfig, logger: Logger, given: Partial
         suppliers: ledger.suppliers, registrations: ledger.registrations, refusals, pace, clock, distrusted: (path) => authorities.distrustedIn(path),
       }),
       operational: new OperationalCertificates({ authorities: () => authorities.all(), certificates: ledger.certificates, refusals, clock }),
-      deviceIssuance: new DeviceIssuance(issuance, principal), pace,
+      deviceIssuance: new DeviceIssuance(issuance, principal), pace, approvalRules,
+      proofs: new CompromiseProofs({ compromises: ledger.compromises, relay, clock, principal }),
       document: () => (document ??= openApiDocument([{ routes: routes.api }, { routes: routes.device, url: `https://${config.deviceHost}:${config.deviceListen.port}` }], VERSION)),
     };
     const metrics = new Metrics('api');

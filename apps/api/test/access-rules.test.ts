@@ -29,6 +29,12 @@ const table: Readonly<Record<string, readonly string[]>> = {
   'GET /v1/certificates': ['admin', 'security', 'auditor', 'line', 'gateway'],
   'GET /v1/certificates/:serial': ['admin', 'security', 'auditor', 'line', 'gateway'],
   'POST /v1/certificates/:serial/revocation': ['security', 'admin'],
+  'POST /v1/revocations': ['security', 'admin'],
+  'GET /v1/revocations': ['security', 'admin', 'auditor'],
+  'GET /v1/revocations/:id': ['security', 'admin', 'auditor'],
+  'GET /v1/revocations/:id/targets': ['security', 'admin', 'auditor'],
+  'POST /v1/revocations/:id/approvals': ['admin'],
+  'POST /v1/revocations/:id/cancel': ['security', 'admin'],
   'GET /v1/truststores': ['gateway', 'admin', 'security', 'auditor'],
   'GET /v1/truststores/:name': ['gateway', 'admin', 'security', 'auditor'],
   'GET /v1/truststores/:name/crls': ['gateway', 'admin', 'security', 'auditor'],
@@ -52,7 +58,9 @@ const table: Readonly<Record<string, readonly string[]>> = {
   'GET /v1/audit': ['auditor'],
   'GET /metrics': ['auditor', 'admin'],
 };
-const open = ['GET /healthz', 'GET /readyz', 'GET /openapi.json', 'GET /docs', 'GET /docs/:file'];
+/** Whoever has the key of a certificate shows it by a signature. */
+const openResources = ['POST /v1/revocations/proof'];
+const open = [...openResources, 'GET /healthz', 'GET /readyz', 'GET /openapi.json', 'GET /docs', 'GET /docs/:file'];
 
 const routes: AppRoute[] = [];
 const deviceRoutes: AppRoute[] = [];
@@ -108,7 +116,7 @@ describe('the OpenAPI document', () => {
     const described = Object.entries(paths).flatMap(([path, item]) =>
       Object.keys(item).filter((key) => key !== 'servers').map((method) => `${method.toUpperCase()} ${path.replaceAll(/\{(\w+)\}/g, ':$1')}`));
     const resources = Object.keys(table).filter((route) => route.includes(' /v1/'));
-    expect(described.toSorted()).toEqual([...resources, 'GET /v1/device/renewal', 'POST /v1/device/registration', 'POST /v1/device/renewal'].toSorted());
+    expect(described.toSorted()).toEqual([...resources, ...openResources, 'GET /v1/device/renewal', 'POST /v1/device/registration', 'POST /v1/device/renewal'].toSorted());
     expect(paths['/v1/audit']?.['get']?.['x-roles']).toEqual(['auditor']);
   });
   it('refers to nothing that it lacks', async () => {

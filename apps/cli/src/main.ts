@@ -8,6 +8,7 @@ import { version } from './checkout.ts';
 import { exitStatus } from './exit-status.ts';
 import { fsckCommand } from './fsck/command.ts';
 import { lineCommand } from './line/command.ts';
+import { revokeCommand } from './revoke/command.ts';
 import { tokenCommand } from './token/command.ts';
 import { init } from './up/init.ts';
 import { initCommand, upCommand } from './up/options.ts';
@@ -17,6 +18,8 @@ const program = new Command('fleetroot')
   .description('PKI and certificate lifecycle platform that a vehicle maker runs itself')
   .version(version())
   .exitOverride()
+  // What follows the name of a command is that command's, also where both know an option.
+  .enablePositionalOptions()
   .addCommand(upCommand(async (options) => {
     // Whatever still waits for something (a socket, a timer) must not keep a stopped installation alive.
     process.exit(await up(options));
@@ -27,6 +30,7 @@ const program = new Command('fleetroot')
   }))
   .addCommand(caCommand())
   .addCommand(lineCommand())
+  .addCommand(revokeCommand())
   .addCommand(tokenCommand())
   .addCommand(auditCommand())
   .addCommand(archiveCommand())

@@ -1,5 +1,5 @@
 import type {
-  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, InspectionLedger, MadeKeyLedger, ProfileLedger, WaitingChunks,
+  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, InspectionLedger, MadeKeyLedger, ProfileLedger, RevocationJobLedger, WaitingChunks,
 } from '@fleetroot/authority';
 import type { Outbox } from '@fleetroot/queue';
 import type { LedgerArchive } from '@fleetroot/store';
@@ -14,6 +14,7 @@ export interface Ledger {
   readonly waiting: WaitingChunks;
   readonly madeKeys: Pick<MadeKeyLedger, 'deleteDue'>;
   readonly certificates: Pick<CertificateLedger, 'markRenewalDue'>;
+  readonly revocationJobs: Pick<RevocationJobLedger, 'running' | 'runPage'>;
   readonly crls: Pick<CrlLedger, 'latest'>;
   readonly truststores: TruststoreLedger;
   readonly principals: { all(): Promise<readonly { readonly id: number; readonly name: string }[]> };

@@ -18,6 +18,7 @@ import { partitionsTask } from './tasks/partitions.ts';
 import { relayOutboxTask } from './tasks/relay-outbox.ts';
 import { renewalTask } from './tasks/renewal.ts';
 import { retireTask } from './tasks/retire.ts';
+import { revocationsTask } from './tasks/revocations.ts';
 import { fetchSignerRequests } from './tasks/signer-requests.ts';
 import { silentBatchesTask } from './tasks/silent-batches.ts';
 import { forgottenChunksTask, orphanedChunksTask } from './tasks/stale-chunks.ts';
@@ -89,6 +90,7 @@ function tasksOf(options: WorkerOptions, producer: JobProducer, instance: string
     forgottenChunksTask(store.waiting, producer, options.staleAfterMs, everyMs, logger),
     silentBatchesTask(store.batches, everyMs, logger),
     madeKeysTask(store.madeKeys, everyMs, clock, logger),
+    revocationsTask(store.revocationJobs, clock, logger),
     crlsTask({ ...hierarchy, producer, refreshPercent: options.crlRefreshPercent }),
     ocspSignersTask({
       fetch: () => fetchSignerRequests(options.statusInternalUrl, options.enrolmentSecret,

@@ -21,6 +21,15 @@ export {
   type InspectionLedger, type LedgerView, type Pages, type SetBreach, type SetCheck,
 } from './ports/inspection.ts';
 export { revokedAgain, strengthOf, strongerReason } from './revocation/reason.ts';
+export {
+  type CompromiseLedger, MAX_REVOCATION_TARGETS, type NewRevocationJob, type ProvenCompromise, REVOCATION_PAGE, type RevocationJob,
+  type RevocationJobLedger, type RevocationJobState, type RevocationPageDone, type RevocationPreview, type RevocationQuery, type RevocationTarget, type TargetOutcome,
+} from './ports/revocation.ts';
+export { type ApprovalRule, approvalsNeeded, readApprovalRules } from './revocation/approvals.ts';
+export {
+  revocationApproved, revocationBegun, revocationCancelled, revocationDone, revocationFailed, revocationPage, revocationRequested,
+} from './revocation/events.ts';
+export { COMPROMISE_PURPOSE, provenCompromise } from './revocation/proof.ts';
 export { type CaSigner, type SigningPurpose, signingPurposes } from './ports/ca-signer.ts';
 export { type CaAct, may, requireStep, signatureAlgorithmOf, signsStatus } from './hierarchy/state.ts';
 export { ancestry, generations, issuingGeneration, isTrusted, lineRevocation, withTrust } from './hierarchy/lineage.ts';

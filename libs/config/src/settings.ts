@@ -48,6 +48,7 @@ export const settings = {
   staleAfterMs: { variable: 'FLEETROOT_STALE_AFTER_MS', type: 'number', default: '6000', meaning: 'silence after which an issuer counts as dead and its chunk is taken over, in milliseconds; a living one is heard three times in it' },
   maxBatchItems: { variable: 'FLEETROOT_MAX_BATCH_ITEMS', type: 'number', default: '1000000', meaning: 'items a batch may have' },
   issueTimeoutMs: { variable: 'FLEETROOT_ISSUE_TIMEOUT_MS', type: 'number', default: '15000', meaning: 'how long POST /v1/certificates waits for the certificate, in milliseconds' },
+  revokeApprovals: { variable: 'FLEETROOT_REVOKE_APPROVALS', type: 'string', default: '1000=1,100000=2', meaning: 'how many other administrators must approve a [revocation](revocation.md) of so many certificates or more: TARGETS=APPROVALS, and the next; `0`: nobody' },
   madeKeyMinutes: { variable: 'FLEETROOT_MADE_KEY_MINUTES', type: 'number', default: '1440', meaning: 'how long a private key that was made here is held, encrypted, for a delivery that nobody acknowledges, in minutes' },
   crlLifetimeMinutes: { variable: 'FLEETROOT_CRL_LIFETIME_MINUTES', type: 'number', default: '1440', meaning: 'nextUpdate minus thisUpdate of a CRL, in minutes' },
   crlRefreshPercent: { variable: 'FLEETROOT_CRL_REFRESH_PERCENT', type: 'number', default: '50', meaning: 'part of its lifetime after which a CRL is published anew, in percent' },
@@ -58,7 +59,7 @@ export const settings = {
   archiveDir: { variable: 'FLEETROOT_ARCHIVE_DIR', type: 'string', optional: true, meaning: 'folder of the archive files; must be set where FLEETROOT_ARCHIVE_AFTER_DAYS is not 0' },
   fsckHour: { variable: 'FLEETROOT_FSCK_HOUR', type: 'number', default: '2', meaning: 'hour of the day (UTC, 0 to 23) at which the worker looks whether the invariants hold' },
   scheduleSeconds: { variable: 'FLEETROOT_SCHEDULE_SECONDS', type: 'number', default: '10', meaning: 'how often the worker looks whether something is due, in seconds' },
-  apiUrl: { variable: 'FLEETROOT_API_URL', type: 'string', optional: true, meaning: 'where the commands of a line (`fleetroot line`) find the REST API' },
+  apiUrl: { variable: 'FLEETROOT_API_URL', type: 'string', optional: true, meaning: 'where the commands of a line (`fleetroot line`) and `fleetroot revoke` find the REST API' },
   apiToken: { variable: 'FLEETROOT_API_TOKEN', type: 'secret', optional: true, meaning: 'bearer token that they call it with' },
   logLevel: { variable: 'FLEETROOT_LOG_LEVEL', type: 'string', default: 'info', values: ['debug', 'info', 'warn', 'error', 'silent'], meaning: 'least level that is logged' },
 } as const satisfies Record<string, Setting>;

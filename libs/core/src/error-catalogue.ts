@@ -74,6 +74,12 @@ export const errorCatalogue = {
   'certificate.ambiguous': never('conflict', 'More than one CA has issued this serial number'),
   'certificate.lint': never('internal', 'The certificate to be signed breaks a rule'),
   'revocation.conflict': never('conflict', 'The certificate is revoked already, for another reason'),
+  'revocation.not-found': never('not-found', 'No such revocation'),
+  'revocation.query-refused': never('invalid', 'The query of the revocation is not acceptable'),
+  'revocation.too-many-targets': never('too-large', 'The query finds more certificates than one revocation may be of'),
+  'revocation.approval-refused': never('forbidden', 'The approval is not acceptable'),
+  'revocation.state-refused': never('conflict', 'The state of the revocation does not allow this'),
+  'revocation.proof-invalid': never('invalid', 'The proof of the compromise is not of the expected form'),
   'issuance.abandoned': never('internal', 'The issuance was abandoned and its serial number burned'),
   'issuance.timeout': later('timeout', 'The certificate was not issued in time'),
   // Certification authorities

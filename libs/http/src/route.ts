@@ -42,7 +42,7 @@ export function Roles(...roles: readonly string[]): AnyDecorator {
   return withRules({ access: roles });
 }
 
-/** Open to everyone: health, OpenAPI, status and CA material only. */
+/** Open to everyone: health, OpenAPI, status and CA material, and what proves itself (that a key is compromised) only. */
 export function Public(): AnyDecorator {
   return withRules({ access: 'public' });
 }

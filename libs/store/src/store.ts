@@ -1,7 +1,8 @@
 import type { PrincipalLedger } from '@fleetroot/access';
 import type { AuditLog } from '@fleetroot/audit';
 import type {
-  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, InspectionLedger, IssuanceLedger, MadeKeyLedger, ProfileLedger, RevocationLedger,
+  AuthorityLedger, BatchLedger, CertificateLedger, CompromiseLedger, CrlLedger, InspectionLedger, IssuanceLedger, MadeKeyLedger, ProfileLedger,
+  RevocationJobLedger, RevocationLedger,
   UploadLedger, WaitingChunks,
 } from '@fleetroot/authority';
 import { type LedgerKey, type Secret, systemClock } from '@fleetroot/core';
@@ -29,6 +30,8 @@ import { PrismaProfileLedger } from './repositories/profiles.ts';
 import { PostgresRegistrationLedger } from './repositories/registrations.ts';
 import { PrismaSupplierLedger } from './repositories/suppliers.ts';
 import { PrismaTruststoreLedger } from './repositories/truststores.ts';
+import { PostgresCompromiseLedger } from './revocation/compromise.ts';
+import { PostgresRevocationJobLedger } from './revocation/job-ledger.ts';
 import { PostgresCertificateLedger } from './status/certificate-ledger.ts';
 import { PostgresCrlLedger } from './status/crl-ledger.ts';
 import { PostgresRevocationLedger } from './status/revocation-ledger.ts';
@@ -54,6 +57,8 @@ export interface Store {
   readonly issuance: IssuanceLedger & IssuanceBacklog;
   readonly certificates: CertificateLedger;
   readonly revocations: RevocationLedger;
+  readonly revocationJobs: RevocationJobLedger;
+  readonly compromises: CompromiseLedger;
   readonly crls: CrlLedger;
   readonly truststores: TruststoreLedger;
   readonly suppliers: SupplierLedger;
@@ -96,6 +101,8 @@ export async function openStore({ databaseUrl, ledgerKey, pool, connectWithinMs 
     issuance: new PostgresIssuanceLedger(database, ledgerKey, listener),
     certificates: new PostgresCertificateLedger(database, ledgerKey),
     revocations: new PostgresRevocationLedger(database),
+    revocationJobs: new PostgresRevocationJobLedger(database, ledgerKey),
+    compromises: new PostgresCompromiseLedger(database),
     crls: new PostgresCrlLedger(database),
     truststores: new PrismaTruststoreLedger(database),
     suppliers: new PrismaSupplierLedger(database),

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Body, Controller, Get, Headers, HttpCode, Inject, Param, Post, Query, Req, Res } from '@nestjs/common';
-import { type CertificateQuery, type CertificateRecord, type RevocationReason, revocationReasons } from '@fleetroot/authority';
+import { type CertificateQuery, type CertificateRecord } from '@fleetroot/authority';
 import { caName, type CaName, type Clock, PkiError, type Serial, serialFromHex, toHex } from '@fleetroot/core';
 import { Caller, type HttpPrincipal, Limits, ZodPipe } from '@fleetroot/http';
 import { encodePem, readRequest } from '@fleetroot/x509';
@@ -16,6 +16,7 @@ import { Operation } from '../openapi/operation.ts';
 import { OutboxRelay } from '../outbox-relay.ts';
 import { cursorId, type Page, pageOf, pageQuery } from '../page.ts';
 import { ProfileCatalogue } from '../profile-catalogue.ts';
+import { reasonChoice } from '../revocations/revocation-body.ts';
 import { Roles } from '../roles.ts';
 import { ownOnly } from '../scope.ts';
 import { CLOCK, LEDGER } from '../tokens.ts';
@@ -59,16 +60,13 @@ const searchQuery = z.strictObject({
 
 const caQuery = z.strictObject({ ca: z.string().max(64).optional().meta({ description: 'name of the CA, where several used the serial number' }) });
 
-/** What a delta CRL says is for no caller to say, and attribute authorities are none of ours. */
-const reasons = Object.keys(revocationReasons).filter((name) => name !== 'removeFromCRL' && name !== 'aACompromise') as [RevocationReason, ...RevocationReason[]];
-
 const revocationBody = z.strictObject({
-  reason: z.enum(reasons),
+  reason: reasonChoice.meta({ description: 'removeFromCRL takes a certificateHold back' }),
   invalidityDate: instant.optional().meta({ description: 'since when the key is known or suspected to be in wrong hands' }),
 }).meta({ id: 'NewRevocation' });
 
 const revocationSchema = z.object({
-  serial: z.string(), ca: z.string(), reason: z.enum(reasons), revokedAt: z.iso.datetime(),
+  serial: z.string(), ca: z.string(), reason: reasonChoice, revokedAt: z.iso.datetime(),
   changed: z.boolean().meta({ description: 'false: it was revoked for that reason before' }),
 }).meta({ id: 'Revocation' });
 
@@ -172,7 +170,7 @@ export class CertificatesController {
   @Post(':serial/revocation') @Roles('security', 'admin') @HttpCode(200)
   @Operation({
     tag: 'Certificates', summary: 'Revokes a certificate',
-    description: 'The same again changes nothing; a stronger reason replaces a weaker one and keeps the date.',
+    description: 'The same again changes nothing; a stronger reason replaces a weaker one and keeps the date. certificateHold is taken back by removeFromCRL, and by nothing else.',
     query: caQuery, body: { 'application/json': revocationBody },
     responses: { 200: { description: 'Revoked', content: { 'application/json': revocationSchema } } },
   })

@@ -1,18 +1,14 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { resolve } from 'node:path';
-import { isPkiError } from '@fleetroot/core';
-import { stopWish } from '../up/signals.ts';
 import type { BatchBody } from './batch/follow.ts';
-import { LineError, lineStatus, type LineStatus, wrongUse } from './batch/line-error.ts';
-import { Patience } from './batch/patience.ts';
-import { jsonReport, peopleReport, type Report } from './batch/report.ts';
+import { lineStatus, type LineStatus, wrongUse } from './batch/line-error.ts';
 import { failedLines } from './batch/resend.ts';
 import { spool } from './batch/standard-input.ts';
 import { describeBatch, describeResult } from './batch/status.ts';
 import { submit, type SubmitOptions } from './batch/submit.ts';
-import { type ConnectionFlags, connectionOf, withConnectionFlags } from './connection.ts';
-import { RestClient } from './rest.ts';
+import { withConnectionFlags } from './connection.ts';
 import { simulateCommand } from './simulate/command.ts';
+import { type CommonFlags, ended, seconds, type Tools, withTools } from './tools.ts';
 
 const STATUSES = `
 Exit status:
@@ -22,11 +18,6 @@ Exit status:
   3  it could not be finished now: give the same command again, it goes on where it was
   4  the API refused: told with its code and what to do`;
 
-interface CommonFlags extends ConnectionFlags {
-  readonly json: boolean;
-  readonly patience: number;
-}
-
 interface SubmitFlags extends CommonFlags {
   readonly profile?: string;
   readonly ca?: string;
@@ -35,19 +26,6 @@ interface SubmitFlags extends CommonFlags {
   readonly format?: 'der' | 'pem';
   readonly key?: string;
 }
-
-/** What every command of a batch works with. */
-interface Tools {
-  readonly client: RestClient;
-  readonly patience: Patience;
-  readonly report: Report;
-  readonly signal: AbortSignal;
-}
-
-const seconds = (text: string): number => {
-  if (!/^\d{1,6}$/.test(text)) throw new InvalidArgumentError('a whole number of seconds');
-  return Number(text);
-};
 
 function batchCommand(name: string): Command {
   return withConnectionFlags(new Command(name))
@@ -96,43 +74,6 @@ export function lineCommand(): Command {
 function identifier(text: string): string {
   if (!/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text)) throw new InvalidArgumentError('the id of a batch, as `line submit` told it');
   return text;
-}
-
-/** Runs a command to its end; whatever ends it, the exit status says what to do. */
-async function ended(json: boolean, work: () => Promise<LineStatus>): Promise<void> {
-  try {
-    process.exitCode = await work();
-  } catch (error) {
-    const { status, code, message } = failure(error);
-    process.exitCode = status;
-    process.stderr.write(`fleetroot: ${message}\n`);
-    if (json) process.stdout.write(`${JSON.stringify({ event: 'error', exitStatus: status, code: code ?? null, message })}\n`);
-  }
-}
-
-function failure(error: unknown): { status: LineStatus; code?: string | undefined; message: string } {
-  const message = (error instanceof Error ? error.message : String(error)).replaceAll(/\s+/g, ' ');
-  if (error instanceof LineError) return { status: error.status, code: error.code, message };
-  if (isPkiError(error)) return { status: error.code === 'config.invalid' ? lineStatus.usage : lineStatus.unfinished, code: error.code, message };
-  if (error instanceof Error && error.name === 'AbortError') return { status: lineStatus.unfinished, message: 'stopped; the same command goes on' };
-  return { status: lineStatus.unfinished, message };
-}
-
-async function withTools<T>(flags: CommonFlags, work: (tools: Tools) => Promise<T>): Promise<T> {
-  const { api, token } = connectionOf(flags);
-  const report = flags.json ? jsonReport() : peopleReport();
-  const wish = stopWish(() => process.exit(lineStatus.unfinished));
-  const { signal } = wish;
-  const patience = new Patience({
-    limitMs: flags.patience * 1000, signal,
-    tell: (trouble, wait) => report.say(`  ${trouble}; trying again in ${wait.toFixed(1)} s`, { event: 'trouble', message: trouble, retryInSeconds: wait }),
-  });
-  try {
-    return await work({ client: new RestClient(api, token, signal), patience, report, signal });
-  } finally {
-    report.end();
-    wish.dispose();
-  }
 }
 
 /** What the flags say, without those that are not there. */

@@ -20,21 +20,24 @@ export interface Connection {
   readonly token: string;
 }
 
-/** How a command of the line is told which API is meant, and as whom it calls. */
-export function withConnectionFlags(command: Command): Command {
+/** Whose token of a local data folder a command uses where none is named. */
+export type TokenOf = 'line' | 'security' | 'admin';
+
+/** How a command is told which API is meant, and as whom it calls. */
+export function withConnectionFlags(command: Command, token: TokenOf = 'line'): Command {
   return command
     .option('--api <url>', 'base URL of the REST API (default: $FLEETROOT_API_URL, else that of --data-dir)')
-    .option('--token-file <file>', 'file with the bearer token (default: $FLEETROOT_API_TOKEN_FILE, else that of the line in --data-dir)', (text) => resolve(text))
+    .option('--token-file <file>', `file with the bearer token (default: $FLEETROOT_API_TOKEN_FILE, else secrets/${token}.token in --data-dir)`, (text) => resolve(text))
     .option('--data-dir <folder>', 'of a local `fleetroot up`', (text) => resolve(text), defaultDataDir);
 }
 
 /** @throws LineError where it cannot be told, PkiError `config.invalid` */
-export function connectionOf({ api, tokenFile, dataDir }: ConnectionFlags): Connection {
+export function connectionOf({ api, tokenFile, dataDir }: ConnectionFlags, token: TokenOf = 'line'): Connection {
   const dir = dataDirAt(dataDir);
   const url = api ?? readConfig(['apiUrl']).apiUrl ?? readEndpoints(dir)?.api;
   if (url === undefined) throw wrongUse(`say where the API is: --api URL; ${dir.path} is no data folder of a local \`fleetroot up\``);
   if (!/^https?:\/\/[^/]+/.test(url)) throw wrongUse(`--api takes an http or https URL, and ${url} is none`);
-  return { api: url.replace(/\/+$/, ''), token: tokenFile === undefined ? readConfig(['apiToken']).apiToken?.reveal() ?? tokenIn(dir.secret('line.token')) : tokenIn(tokenFile) };
+  return { api: url.replace(/\/+$/, ''), token: tokenFile === undefined ? readConfig(['apiToken']).apiToken?.reveal() ?? tokenIn(dir.secret(`${token}.token`)) : tokenIn(tokenFile) };
 }
 
 /** @throws LineError where the file has none */

@@ -124,7 +124,7 @@ export const setChecks = [
   'batch-done', 'batch-sum', 'chunks-whole', 'batch-events',
   'serial-unique', 'unique-indexes', 'seed-unique', 'burned-unissued', 'ceremony-serial',
   'key-owner', 'key-blocked', 'blocked-key-issued', 'made-key',
-  'revocation-event', 'revoked-certificate', 'ca-newest', 'ca-revoked', 'ca-succession',
+  'revocation-event', 'revocation-job', 'revoked-certificate', 'ca-newest', 'ca-revoked', 'ca-succession',
   'crl-number', 'crl-event', 'audit-guard',
 ] as const;
 export type SetCheck = (typeof setChecks)[number];

@@ -22,7 +22,7 @@ export async function certificatesOf(queryable: Queryable, caId: number): Promis
 export async function usableCertificatesOf(queryable: Queryable, caId: number, now: Date): Promise<readonly CeremonyCertificate[]> {
   const rows = await queryable.query<Row>(
     `${SELECT} c WHERE subject_id = $1 AND not_after >= $2
-       AND NOT EXISTS (SELECT FROM revocation r WHERE r.ca_id = c.issuer_id AND r.serial = c.serial)
+       AND NOT EXISTS (SELECT FROM revocation r WHERE r.ca_id = c.issuer_id AND r.serial = c.serial AND r.released_at IS NULL)
      ORDER BY not_before DESC, id DESC`, [caId, now]);
   return rows.map(certificateOf);
 }

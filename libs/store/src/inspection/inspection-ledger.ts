@@ -41,7 +41,7 @@ interface Totals {
 async function viewOf(snapshot: Snapshot): Promise<LedgerView> {
   const [totals] = await snapshot.query<Totals>(`
     SELECT clock_timestamp() AS at, (SELECT coalesce(sum(issued), 0) FROM chunk) AS certificates, (SELECT count(*) FROM chunk) AS chunks,
-      (SELECT seq FROM audit_head) AS events, (SELECT count(*) FROM revocation) + (SELECT count(*) FROM burned_serial) AS listed`);
+      (SELECT seq FROM audit_head) AS events, (SELECT count(*) FROM revocation WHERE released_at IS NULL) + (SELECT count(*) FROM burned_serial) AS listed`);
   const archived = await hasArchives(snapshot);
   return {
     at: totals?.at ?? new Date(), archived,

@@ -15,10 +15,17 @@ const reasons = Object.entries(revocationReasons).map(([name, code]) => `('${nam
 const revokedBy = `split_part(substring(t.subject FROM 13), '/', 1)`;
 const revokedSerial = `decode(split_part(t.subject, '/', 2), 'hex')`;
 
+/** What is told of each target of a revocation by query that was changed: by the page that it was in. */
+const toldByPages = `(
+  SELECT e.seq, e.at, t.ca_id, t.serial, j.reason AS code
+  FROM ${told('revocation.page')} e JOIN revocation_job j ON 'revocation:' || j.id = e.subject
+  JOIN revocation_target t ON t.job_id = j.id AND t.place >= (e.data ->> 'from')::int AND t.place < (e.data ->> 'from')::int + (e.data ->> 'targets')::int
+  WHERE t.outcome IN ('new', 'upgrade', 'released'))`;
+
 /** Indexes that an invariant rests on: the table, and the columns in their order. */
 const unique = [
   ['certificate', 'ca_id,serial'], ['burned_serial', 'ca_id,serial'], ['revocation', 'ca_id,serial'], ['ceremony_certificate', 'issuer_id,serial'],
-  ['batch', 'principal_id,idempotency_key'], ['intent', 'chunk_id,fence'], ['subject_key', 'spki_sha256'], ['crl', 'ca_id,number'],
+  ['batch', 'principal_id,idempotency_key'], ['intent', 'chunk_id,fence'], ['subject_key', 'spki_sha256'], ['crl', 'ca_id,scope,kind,number'],
   ['audit_event', 'seq'],
 ] as const;
 
@@ -72,9 +79,10 @@ export const setSelects = (archived: boolean): Readonly<Record<SetCheck, string>
     WHERE r.reason = 1 AND coalesce(c.spki_sha256, s.spki_sha256) IS NOT NULL AND k.blocked IS NOT TRUE`,
   'blocked-key-issued': `
     WITH revoked AS (
-      SELECT min(t.at) AS at, c.ecu_serial, c.spki_sha256 FROM ${told('certificate.revoked')} t
-      JOIN ca ON ca.name = ${revokedBy} JOIN certificate c ON c.ca_id = ca.id AND c.serial = ${revokedSerial}
-      WHERE t.data ->> 'reason' = 'keyCompromise' GROUP BY 2, 3)
+      SELECT min(compromised.at) AS at, c.ecu_serial, c.spki_sha256 FROM (
+        SELECT t.at, ca.id AS ca_id, ${revokedSerial} AS serial FROM ${told('certificate.revoked')} t JOIN ca ON ca.name = ${revokedBy} WHERE t.data ->> 'reason' = 'keyCompromise'
+        UNION ALL SELECT at, ca_id, serial FROM ${toldByPages} p WHERE code = 1) AS compromised
+      JOIN certificate c ON c.ca_id = compromised.ca_id AND c.serial = compromised.serial GROUP BY 2, 3)
     SELECT 'serial ' || ${hex('c.serial')}, 'was issued for a key after that was revoked for its compromise'
     FROM revoked JOIN certificate c ON c.ecu_serial = revoked.ecu_serial AND c.spki_sha256 = revoked.spki_sha256
     JOIN intent i ON i.id = c.intent_id WHERE i.signed_at > revoked.at + ${IN_FLIGHT}
@@ -91,13 +99,15 @@ export const setSelects = (archived: boolean): Readonly<Record<SetCheck, string>
       OR (envelope IS NOT NULL AND least(expires_at, delivered_at) < now() - interval '1 hour')`,
   'revocation-event': `
     WITH told AS (
-      SELECT DISTINCT ON (ca.id, t.subject) ca.id AS ca_id, ${revokedSerial} AS serial, t.data ->> 'reason' AS reason, n.code
-      FROM ${told('certificate.revoked')} t JOIN ca ON ca.name = ${revokedBy}
-      LEFT JOIN (VALUES ${reasons}) AS n (name, code) ON n.name = t.data ->> 'reason' ORDER BY ca.id, t.subject, t.seq DESC),
+      SELECT DISTINCT ON (each.ca_id, each.serial) each.ca_id, each.serial, n.name AS reason, each.code FROM (
+        SELECT t.seq, ca.id AS ca_id, ${revokedSerial} AS serial, n.code
+        FROM ${told('certificate.revoked')} t JOIN ca ON ca.name = ${revokedBy} LEFT JOIN (VALUES ${reasons}) AS n (name, code) ON n.name = t.data ->> 'reason'
+        UNION ALL SELECT seq, ca_id, serial, code FROM ${toldByPages} p) AS each
+      LEFT JOIN (VALUES ${reasons}) AS n (name, code) ON n.code = each.code ORDER BY each.ca_id, each.serial, each.seq DESC),
     row AS (
       SELECT r.ca_id, r.serial, r.reason, ca.key_id IS NULL OR EXISTS (
         SELECT FROM ceremony_certificate m JOIN ca s ON s.id = m.subject_id WHERE m.issuer_id = r.ca_id AND m.serial = r.serial AND s.revoked_at IS NOT NULL) AS otherwise
-      FROM revocation r JOIN ca ON ca.id = r.ca_id)
+      FROM revocation r JOIN ca ON ca.id = r.ca_id WHERE r.released_at IS NULL)
     SELECT 'serial ' || ${hex('serial')}, CASE
         WHEN row.reason IS NULL THEN 'the audit log says that it is revoked (' || told.reason || '), and it is not'
         WHEN told.reason IS NULL THEN 'is revoked, and no event of the audit log says so'
@@ -106,6 +116,22 @@ export const setSelects = (archived: boolean): Readonly<Record<SetCheck, string>
     WHERE (row.reason IS NULL AND told.reason <> 'removeFromCRL' AND EXISTS (
         SELECT FROM certificate c WHERE c.ca_id = told.ca_id AND c.serial = told.serial AND c.not_after >= ${shownUntil('told.ca_id')}))
       OR (row.reason IS NOT NULL AND NOT row.otherwise AND row.reason IS DISTINCT FROM told.code)`,
+  'revocation-job': `
+    WITH page AS (
+      SELECT e.subject, (e.data ->> 'from')::int AS first, (e.data ->> 'targets')::int AS targets, e.data ->> 'sha256' AS sha256 FROM ${told('revocation.page')} e)
+    SELECT page.subject, 'the outcomes from place ' || page.first || ' on are not those that the audit log tells of'
+    FROM page JOIN revocation_job j ON 'revocation:' || j.id = page.subject
+    WHERE page.sha256 IS DISTINCT FROM (
+      SELECT ${hex(`sha256(convert_to(string_agg(ca.name || '/' || ${hex('t.serial')} || ' ' || coalesce(t.outcome, '') || chr(10), '' ORDER BY t.place), 'UTF8'))`)}
+      FROM revocation_target t JOIN ca ON ca.id = t.ca_id WHERE t.job_id = j.id AND t.place >= page.first AND t.place < page.first + page.targets)
+    UNION ALL
+    SELECT 'revocation:' || j.id, 'has ' || j.done || ' targets done, the audit log tells of ' || coalesce(told.targets, 0)
+    FROM revocation_job j LEFT JOIN (SELECT subject, sum(targets) AS targets FROM page GROUP BY subject) told ON told.subject = 'revocation:' || j.id
+    WHERE j.done <> coalesce(told.targets, 0)
+    UNION ALL
+    SELECT 'revocation:' || j.id, 'has begun with ' || count(a.principal_id) || ' approvals of others for its targets, and needs ' || j.approvals
+    FROM revocation_job j LEFT JOIN revocation_approval a ON a.job_id = j.id AND a.principal_id <> j.principal_id AND a.targets_sha256 = j.targets_sha256
+    WHERE j.begun_at IS NOT NULL GROUP BY j.id HAVING count(a.principal_id) < j.approvals`,
   'revoked-certificate': `
     SELECT 'serial ' || ${hex('r.serial')}, CASE WHEN c.serial IS NULL AND m.serial IS NULL THEN 'is revoked, and no certificate on record has it'
         ELSE 'is on CRLs until ' || r.not_after || ', and its certificate ends at ' || coalesce(c.not_after, m.not_after) END
@@ -122,7 +148,7 @@ export const setSelects = (archived: boolean): Readonly<Record<SetCheck, string>
     FROM ca LEFT JOIN ceremony_certificate m ON m.subject_id = ca.id AND m.issuer_id <> ca.id AND m.not_after > now()
     LEFT JOIN ca i ON i.id = m.issuer_id
     WHERE ca.revoked_at IS NOT NULL AND (ca.state NOT IN ('retired', 'compromised') OR (m.id IS NOT NULL AND NOT EXISTS (
-      SELECT FROM revocation r WHERE r.ca_id = m.issuer_id AND r.serial = m.serial)))
+      SELECT FROM revocation r WHERE r.ca_id = m.issuer_id AND r.serial = m.serial AND r.released_at IS NULL)))
     UNION ALL
     SELECT t.subject, 'is told of as revoked, and is not' FROM ${told('ca.revoked')} t JOIN ca ON 'ca:' || ca.name = t.subject WHERE ca.revoked_at IS NULL`,
   'ca-succession': `

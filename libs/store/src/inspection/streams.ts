@@ -64,7 +64,7 @@ export const events: Stream<InspectedEvent> = {
 };
 
 export const listed = (caId: number): Stream<InspectedListing> => ({
-  select: `SELECT serial, reason, not_after, revoked_at FROM revocation WHERE ca_id = ${Math.trunc(caId)}
+  select: `SELECT serial, reason, not_after, revoked_at FROM revocation WHERE ca_id = ${Math.trunc(caId)} AND released_at IS NULL
     UNION ALL SELECT serial, 0, not_after, burned_at FROM burned_serial WHERE ca_id = ${Math.trunc(caId)} ORDER BY serial`,
   shape: { serial: bytes, reason: int4, notAfter: time, at: time },
 });

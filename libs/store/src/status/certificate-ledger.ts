@@ -33,7 +33,7 @@ const SELECT = `
   JOIN profile_version p ON p.id = c.profile_version_id
   LEFT JOIN ecu e ON e.serial = c.ecu_serial
   LEFT JOIN vehicle v ON v.id = e.vehicle_id
-  LEFT JOIN revocation r ON r.ca_id = c.ca_id AND r.serial = c.serial`;
+  LEFT JOIN revocation r ON r.ca_id = c.ca_id AND r.serial = c.serial AND r.released_at IS NULL`;
 
 /**
  * The newer valid certificate of c's ECU and profile, in whatever version. A scalar with a limit, and no NOT EXISTS: so
@@ -43,7 +43,7 @@ const RENEWED = `(
   SELECT n.id FROM certificate n
   WHERE n.ecu_serial = c.ecu_serial AND n.id > c.id AND n.not_after >= $1
     AND (SELECT name FROM profile_version WHERE id = n.profile_version_id) = (SELECT name FROM profile_version WHERE id = c.profile_version_id)
-    AND NOT EXISTS (SELECT FROM revocation r WHERE r.ca_id = n.ca_id AND r.serial = n.serial)
+    AND NOT EXISTS (SELECT FROM revocation r WHERE r.ca_id = n.ca_id AND r.serial = n.serial AND r.released_at IS NULL)
   LIMIT 1)`;
 
 export class PostgresCertificateLedger implements CertificateLedger {
@@ -83,7 +83,7 @@ export class PostgresCertificateLedger implements CertificateLedger {
         `UPDATE certificate SET renewal_due_at = $1 WHERE id IN (
            SELECT c.id FROM certificate c
            WHERE c.not_after >= $1 AND c.not_after < $2 AND c.renewal_due_at IS NULL AND c.ecu_serial IS NOT NULL
-             AND NOT EXISTS (SELECT FROM revocation r WHERE r.ca_id = c.ca_id AND r.serial = c.serial)
+             AND NOT EXISTS (SELECT FROM revocation r WHERE r.ca_id = c.ca_id AND r.serial = c.serial AND r.released_at IS NULL)
              AND ${RENEWED} IS NULL
            ORDER BY c.not_after LIMIT $3 FOR UPDATE SKIP LOCKED)
          RETURNING id`, [now, until, limit]);

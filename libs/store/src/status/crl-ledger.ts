@@ -69,7 +69,7 @@ export class PostgresCrlLedger implements CrlLedger {
     for (let after: Buffer = Buffer.alloc(0); ;) {
       const rows = await this.#database.report<EntryRow>(
         `(SELECT serial, revoked_at, reason, invalidity_date FROM revocation
-          WHERE ca_id = $1 AND serial > $2 AND not_after >= $3 ORDER BY serial LIMIT $4)
+          WHERE ca_id = $1 AND serial > $2 AND not_after >= $3 AND released_at IS NULL ORDER BY serial LIMIT $4)
          UNION ALL
          (SELECT serial, burned_at, 0, NULL FROM burned_serial
           WHERE ca_id = $1 AND serial > $2 AND not_after >= $3 ORDER BY serial LIMIT $4)
@@ -88,7 +88,7 @@ export class PostgresCrlLedger implements CrlLedger {
     const rows = await this.#database.report<{ not_after: Date | null }>(
       `SELECT coalesce(r.not_after, b.not_after) AS not_after
        FROM unnest($2::bytea[]) WITH ORDINALITY AS asked (serial, place)
-       LEFT JOIN revocation r ON r.ca_id = $1 AND r.serial = asked.serial
+       LEFT JOIN revocation r ON r.ca_id = $1 AND r.serial = asked.serial AND r.released_at IS NULL
        LEFT JOIN burned_serial b ON b.ca_id = $1 AND b.serial = asked.serial
        ORDER BY asked.place`, [caId, serials]);
     return rows.map(({ not_after }) => not_after ?? undefined);

@@ -7,7 +7,7 @@ import type { Database, Queryable } from '../database.ts';
 import { askForCrl } from './ask-for-crl.ts';
 import { blockKey } from './block-key.ts';
 import { reasonName } from './reason-name.ts';
-import { putRevocation } from './revocation-row.ts';
+import { putRevocation, releaseHolds } from './revocation-row.ts';
 
 interface Target {
   readonly ca_id: number;
@@ -67,7 +67,7 @@ async function blockKeyOf(tx: Queryable, { spki_sha256: ours, der }: Target, { c
 
 async function record(tx: Queryable, revocation: NewRevocation, serial: Uint8Array, target: Target): Promise<Revoked> {
   const { reason, revokedAt, invalidityDate, principalId } = revocation;
-  if (reason === 'removeFromCRL') return releaseHold(tx, target.ca_id, serial);
+  if (reason === 'removeFromCRL') return releaseHold(tx, target.ca_id, serial, principalId);
   const put = await putRevocation(tx, {
     caId: target.ca_id, serial, reason: revocationReasons[reason], revokedAt, invalidityDate, notAfter: target.not_after, principalId,
   });
@@ -76,10 +76,10 @@ async function record(tx: Queryable, revocation: NewRevocation, serial: Uint8Arr
 }
 
 /** Only a hold is ever taken back (I12). */
-async function releaseHold(tx: Queryable, caId: number, serial: Uint8Array): Promise<Revoked> {
-  const [held] = await tx.query<{ revoked_at: Date }>(
-    'DELETE FROM revocation WHERE ca_id = $1 AND serial = $2 AND reason = $3 RETURNING revoked_at',
-    [caId, serial, revocationReasons.certificateHold]);
-  if (held === undefined) throw new PkiError('revocation.conflict', 'only a certificate on hold can be taken off the CRL');
-  return { changed: true, revokedAt: held.revoked_at, reason: 'removeFromCRL' };
+async function releaseHold(tx: Queryable, caId: number, serial: Uint8Array, principalId: number): Promise<Revoked> {
+  const [released] = await releaseHolds(tx, [{ caId, serial }], principalId);
+  if (released?.revokedAt === undefined || released.outcome === 'conflict') {
+    throw new PkiError('revocation.conflict', 'only a certificate on hold can be taken off the CRL');
+  }
+  return { changed: released.outcome === 'released', revokedAt: released.revokedAt, reason: 'removeFromCRL' };
 }

@@ -46,7 +46,7 @@ export class StatusStore implements StatusLedger {
          SELECT m.serial, m.not_before, m.not_after, m.id, m.der FROM ceremony_certificate m WHERE m.issuer_id = $1 AND m.kind = 'ocsp-signer'
        ) AS s
        WHERE s.not_before <= $2 AND s.not_after >= $2
-         AND NOT EXISTS (SELECT FROM revocation r WHERE r.ca_id = $1 AND r.serial = s.serial)
+         AND NOT EXISTS (SELECT FROM revocation r WHERE r.ca_id = $1 AND r.serial = s.serial AND r.released_at IS NULL)
        ORDER BY s.not_before DESC, s.id DESC`, [caId, now]);
     return rows.map(({ der }) => der);
   }

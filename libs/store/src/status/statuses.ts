@@ -15,7 +15,7 @@ export async function certificateStatuses(queryable: Queryable, caId: number, se
               OR EXISTS (SELECT FROM ceremony_certificate m WHERE m.issuer_id = $1 AND m.serial = asked.serial) AS known,
             r.revoked_at, r.reason, b.burned_at
      FROM unnest($2::bytea[]) WITH ORDINALITY AS asked (serial, place)
-     LEFT JOIN revocation r ON r.ca_id = $1 AND r.serial = asked.serial
+     LEFT JOIN revocation r ON r.ca_id = $1 AND r.serial = asked.serial AND r.released_at IS NULL
      LEFT JOIN burned_serial b ON b.ca_id = $1 AND b.serial = asked.serial
      ORDER BY asked.place`, [caId, serials]);
   return rows.map(({ known, revoked_at, reason, burned_at }) => {

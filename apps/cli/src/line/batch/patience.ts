@@ -102,7 +102,7 @@ function describe(error: unknown): string {
 const advice: Readonly<Record<string, string>> = {
   'auth.token-missing': 'name the file of a token with --token-file',
   'auth.token-invalid': 'look whether the token is one of this installation and has not ended; `fleetroot token create` makes another',
-  'auth.forbidden': 'the token needs the role "line"',
+  'auth.forbidden': 'name the file of a token with such a role with --token-file',
   'profile.not-found': 'GET /v1/profiles lists them',
   'profile.forbidden': 'GET /v1/profiles lists those for this token',
   'ca.forbidden': 'leave out --ca, or name one of this principal\'s',

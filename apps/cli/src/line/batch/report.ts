@@ -3,7 +3,7 @@ import { Pace } from '../pace.ts';
 import { type Progress, progress } from '../progress.ts';
 
 /** What is counted while the operator waits. */
-type Phase = 'sending' | 'issuing';
+type Phase = 'sending' | 'issuing' | 'revoking';
 
 const JSON_EVERY_MS = 1_000;
 
@@ -17,7 +17,7 @@ export interface Report {
   end(): void;
 }
 
-const what: Readonly<Record<Phase, string>> = { sending: 'items sent', issuing: 'results' };
+const what: Readonly<Record<Phase, string>> = { sending: 'items sent', issuing: 'results', revoking: 'certificates' };
 
 export function peopleReport(): Report {
   const console = lineConsole();
