@@ -5,6 +5,8 @@ import { readAuthorities } from '../authorities/authority-row.ts';
 import { usableCertificatesOf } from '../authorities/ceremony-certificates.ts';
 import { Database } from '../database.ts';
 import { PrismaTruststoreLedger } from '../repositories/truststores.ts';
+import { Listener } from '../listener.ts';
+import { OcspAnswers } from './ocsp-answers.ts';
 import { latestCrl } from './published-crl.ts';
 import { certificateStatuses } from './statuses.ts';
 
@@ -19,10 +21,22 @@ export interface StatusStoreOptions {
 export class StatusStore implements StatusLedger {
   readonly #database: Database;
   readonly #truststores: PrismaTruststoreLedger;
+  readonly #revoked: Listener;
+  readonly ocspAnswers: OcspAnswers;
 
   constructor({ databaseUrl, pool }: StatusStoreOptions) {
     this.#database = new Database(databaseUrl, pool);
     this.#truststores = new PrismaTruststoreLedger(this.#database);
+    this.#revoked = new Listener(databaseUrl, ['fleetroot_revoked']);
+    this.ocspAnswers = new OcspAnswers(this.#database);
+  }
+
+  /**
+   * Hears what is revoked, held or released: `CA/SERIAL` in hex, or `CA/*` of many. `connected` is called each time that
+   * listening begins: what happened before then is not told.
+   */
+  onRevoked(tell: (payload: string) => void, connected: () => void): () => void {
+    return this.#revoked.subscribe('fleetroot_revoked', tell, connected);
   }
 
   authorities(): Promise<readonly CertificationAuthority[]> {
@@ -46,7 +60,7 @@ export class StatusStore implements StatusLedger {
          SELECT m.serial, m.not_before, m.not_after, m.id, m.der FROM ceremony_certificate m WHERE m.issuer_id = $1 AND m.kind = 'ocsp-signer'
        ) AS s
        WHERE s.not_before <= $2 AND s.not_after >= $2
-         AND NOT EXISTS (SELECT FROM revocation r WHERE r.ca_id = $1 AND r.serial = s.serial)
+         AND NOT EXISTS (SELECT FROM revocation r WHERE r.ca_id = $1 AND r.serial = s.serial AND r.released_at IS NULL)
        ORDER BY s.not_before DESC, s.id DESC`, [caId, now]);
     return rows.map(({ der }) => der);
   }
@@ -69,8 +83,9 @@ export class StatusStore implements StatusLedger {
     await this.#database.query('SELECT 1');
   }
 
-  close(): Promise<void> {
-    return this.#database.close();
+  async close(): Promise<void> {
+    await this.#revoked.close();
+    await this.#database.close();
   }
 }
 

@@ -1,6 +1,7 @@
 import { encodeExtensions } from '../certificate/extension-list.ts';
+import { DerReader } from '../der/reader.ts';
 import {
-  bitString, contextTag, enumerated, explicit, generalizedTime, octetString, oid, sequence, tlv,
+  bitString, contextTag, enumerated, explicit, generalizedTime, octetString, oid, sequence, tag, tlv,
 } from '../der/writer.ts';
 import { algorithmIdentifier, type SignatureAlgorithm } from '../key/algorithm.ts';
 import { ID_PKIX_OCSP_BASIC, ID_PKIX_OCSP_NONCE } from './oids.ts';
@@ -76,3 +77,24 @@ export type OcspErrorStatus = keyof typeof ERROR_STATUS;
 
 /** OCSPResponse that says only what went wrong. It is not signed (RFC 6960 section 2.3). */
 export const ocspErrorResponse = (status: OcspErrorStatus): Uint8Array => sequence(enumerated(ERROR_STATUS[status]));
+
+/**
+ * thisUpdate of the first SingleResponse of an OCSPResponse that this responder made.
+ * @throws PkiError `internal` where it is none
+ */
+export function thisUpdateOf(response: Uint8Array): Date {
+  const outer = new DerReader(response, 'internal').enter(tag.sequence, 'OCSPResponse');
+  outer.element('responseStatus');
+  const bytes = outer.enter(contextTag(0, true), 'responseBytes').enter(tag.sequence, 'ResponseBytes');
+  bytes.element('responseType');
+  const basic = new DerReader(bytes.value(tag.octetString, 'response'), 'internal').enter(tag.sequence, 'BasicOCSPResponse');
+  const data = basic.enter(tag.sequence, 'tbsResponseData');
+  data.element('responderID');
+  data.element('producedAt');
+  const single = data.enter(tag.sequence, 'responses').enter(tag.sequence, 'SingleResponse');
+  single.element('certID');
+  single.element('certStatus');
+  const text = Buffer.from(single.value(tag.generalizedTime, 'thisUpdate')).toString('latin1');
+  const [, year, month, day, hour, minute, second] = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/.exec(text) ?? single.fail('thisUpdate', 'is no GeneralizedTime');
+  return new Date(Date.UTC(Number(year), Number(month) - 1, Number(day), Number(hour), Number(minute), Number(second)));
+}
