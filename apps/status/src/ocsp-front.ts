@@ -4,7 +4,7 @@ import { OCSP_MAX_OCTETS } from '@fleetroot/x509';
 import { holdsAlready, OCSP_RESPONSE, ocspHeaders } from './ocsp-http.ts';
 
 export interface OcspFrontParts {
-  readonly responder: Pick<OcspResponder, 'answer'>;
+  readonly responder: Pick<OcspResponder, 'answer' | 'recall'>;
   readonly clock: { now(): Date };
   /** How long a body may take to arrive, in milliseconds. */
   readonly bodyTimeoutMs: number;
@@ -15,6 +15,8 @@ export type OcspMethod = 'GET' | 'POST';
 /** The path of the responder, where a GET has the request behind it. */
 const PATH = '/ocsp';
 const PREFIX = `${PATH}/`;
+const URLS = 20_000;
+const LONGEST_URL = 400;
 
 /**
  * OCSP over HTTP (RFC 6960 appendix A), ahead of the framework: an answer from memory takes less than the framework's own
@@ -24,6 +26,8 @@ const PREFIX = `${PATH}/`;
 export class OcspFront {
   readonly #parts: OcspFrontParts;
   readonly #counts = { GET: { answer: 0, error: 0 }, POST: { answer: 0, error: 0 } };
+  /** What the responder calls the requests of these URLs: neither is read again. */
+  readonly #names = new Map<string, string>();
   readonly #sources = { memory: 0, table: 0, signed: 0, error: 0 };
 
   constructor(parts: OcspFrontParts) {
@@ -42,6 +46,11 @@ export class OcspFront {
   handle(request: IncomingMessage, response: ServerResponse): boolean {
     const url = request.url ?? '';
     if (request.method === 'GET' && url.startsWith(PREFIX)) {
+      const recalled = this.#recall(url);
+      if (recalled !== undefined) {
+        this.#send(this.#counted(recalled, 'GET'), 'GET', request, response);
+        return true;
+      }
       const query = url.indexOf('?');
       this.#answer(decodeOcspGetPath(url.slice(PREFIX.length, query === -1 ? undefined : query)), 'GET', request, response);
       return true;
@@ -49,6 +58,11 @@ export class OcspFront {
     if (request.method !== 'POST' || (url !== PATH && url !== PREFIX) || !isOcspRequest(request)) return false;
     this.#readBody(request, response);
     return true;
+  }
+
+  #recall(url: string): OcspReply | undefined {
+    const name = this.#names.get(url);
+    return name === undefined ? undefined : this.#parts.responder.recall(name);
   }
 
   #readBody(request: IncomingMessage, response: ServerResponse): void {
@@ -85,17 +99,25 @@ export class OcspFront {
     return reply;
   }
 
+  #remember(url: string, name: string): void {
+    if (url.length > LONGEST_URL || this.#names.has(url)) return;
+    // One request has many spellings: all are forgotten before a flood of them takes more room.
+    if (this.#names.size >= URLS) this.#names.clear();
+    this.#names.set(url, name);
+  }
+
   #send(reply: OcspReply, method: OcspMethod, request: IncomingMessage, response: ServerResponse): void {
     if (response.destroyed) return;
-    const headers = ocspHeaders(reply, method, this.#parts.clock.now().getTime());
-    headers['x-content-type-options'] = 'nosniff';
+    const headers = [...ocspHeaders(reply, method, this.#parts.clock.now().getTime()), 'x-content-type-options', 'nosniff'];
     if (method === 'GET' && holdsAlready(request.headers, reply)) {
       response.writeHead(304, headers).end();
       return;
     }
-    headers['content-type'] = OCSP_RESPONSE;
-    headers['content-length'] = String(reply.der.length);
-    response.writeHead(200, headers).end(reply.der);
+    const { der, name } = reply;
+    if (method === 'GET' && name !== undefined) this.#remember(request.url ?? '', name);
+    headers.push('content-type', OCSP_RESPONSE, 'content-length', String(der.length));
+    // As text, an octet a character, head and body leave in one write.
+    response.writeHead(200, headers).end(Buffer.from(der.buffer, der.byteOffset, der.length).toString('latin1'), 'latin1');
   }
 }
 

@@ -3,6 +3,8 @@ import { etagOf } from './caching.ts';
 
 export const OCSP_RESPONSE = 'application/ocsp-response';
 
+const NO_STORE = ['cache-control', 'no-store'];
+
 interface Lasting {
   readonly etag: string;
   readonly lastModified: string;
@@ -13,14 +15,14 @@ interface Lasting {
 const known = new WeakMap<SignedAnswer, Lasting>();
 
 /**
- * Headers of an answer to a GET: a cache may keep what everybody gets until its nextUpdate, and nothing else. A POST is not
- * cached.
+ * Headers of an answer, names and values in turn: a cache may keep what everybody gets by a GET until its nextUpdate, and
+ * nothing else.
  */
-export function ocspHeaders({ shared }: OcspReply, method: 'GET' | 'POST', now: number): Record<string, string> {
+export function ocspHeaders({ shared }: OcspReply, method: 'GET' | 'POST', now: number): readonly string[] {
   const left = shared === undefined || method === 'POST' ? 0 : Math.floor((shared.nextUpdate - now) / 1000);
-  if (shared === undefined || left <= 0) return { 'cache-control': 'no-store' };
+  if (shared === undefined || left <= 0) return NO_STORE;
   const { etag, lastModified, expires } = lastingOf(shared);
-  return { etag, 'last-modified': lastModified, expires, 'cache-control': `public, max-age=${left}, must-revalidate, no-transform` };
+  return ['etag', etag, 'last-modified', lastModified, 'expires', expires, 'cache-control', `public, max-age=${left}, must-revalidate, no-transform`];
 }
 
 /** True where the client holds this very answer: If-None-Match decides where it is sent, else If-Modified-Since. */

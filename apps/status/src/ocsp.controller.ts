@@ -32,7 +32,9 @@ export class OcspController {
 
   async #send(request: Uint8Array, method: OcspMethod, reply: FastifyReply): Promise<void> {
     const answer = await this.#front.answer(request, method);
-    await reply.code(200).headers(ocspHeaders(answer, method, Date.now())).type(OCSP_RESPONSE).send(Buffer.from(answer.der));
+    const headers = ocspHeaders(answer, method, Date.now());
+    for (let i = 0; i < headers.length; i += 2) void reply.header(headers[i] ?? '', headers[i + 1]);
+    await reply.code(200).type(OCSP_RESPONSE).send(Buffer.from(answer.der));
   }
 }
 

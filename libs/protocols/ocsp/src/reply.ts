@@ -9,6 +9,8 @@ export interface OcspReply {
   readonly source: ReplySource;
   /** Present where it holds for everybody who asks the same before `nextUpdate`. */
   readonly shared?: SignedAnswer;
+  /** Of the request, for `OcspResponder.recall`; present where the answer came from memory. */
+  readonly name?: string;
 }
 
 /** An answer without a nonce. The same object for as long as it is given. */

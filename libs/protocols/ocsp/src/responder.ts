@@ -20,6 +20,12 @@ interface Responding {
   readonly all: readonly CertificationAuthority[];
 }
 
+interface Stated {
+  readonly statement: Statement;
+  /** The serial is on record. */
+  readonly recorded: boolean;
+}
+
 /** How well an answer must fit that is taken from where it was kept. */
 interface Wish {
   /** Nobody waits for it. */
@@ -98,11 +104,19 @@ export class OcspResponder {
       const known = this.#memory.get(name);
       if (known?.answer !== undefined && holds(known.answer, now)) {
         if (now >= (known.answer.thisUpdate + known.answer.nextUpdate) / 2) this.#refresh(name, first);
-        return { der: known.answer.der, source: 'memory', shared: known.answer };
+        return { der: known.answer.der, source: 'memory', shared: known.answer, name };
       }
       return this.#safely(this.#shared(name, first, request));
     }
     return this.#safely(this.#forOne(request));
+  }
+
+  /** What `answer` gives to the request that it gave this name to, where it is in memory and not due for another soon. */
+  recall(name: string): OcspReply | undefined {
+    const answer = this.#memory.get(name)?.answer;
+    const now = this.#deps.clock.now().getTime();
+    if (answer === undefined || !holds(answer, now) || now >= (answer.thisUpdate + answer.nextUpdate) / 2) return undefined;
+    return { der: answer.der, source: 'memory', shared: answer, name };
   }
 
   /**
@@ -227,21 +241,27 @@ export class OcspResponder {
   async #forOne(request: OcspRequest): Promise<OcspReply> {
     const of = await this.#respondingFor(request);
     if ('source' in of) return of;
-    const found = await Promise.all(request.requests.map((certId) => this.#statusOf(certId, of)));
+    const found = await Promise.all(request.requests.map((certId) => this.#remembered(certId) ?? this.#statusOf(certId, of)));
     if (found.some(({ recorded }) => !recorded) && !this.#unknownBudget.take()) throw new Busy();
     const { der } = await this.#signing.sign(of.signer, found.map(({ statement }) => statement), request.nonce);
     return { der, source: 'signed' };
   }
 
-  async #statusOf(certId: CertId, of: Responding): Promise<{ readonly statement: Statement; readonly recorded: boolean }> {
+  /** What memory says, as long as an answer that says it may hold. */
+  #remembered(certId: CertId): Stated | undefined {
+    const { lifetimeMs } = this.#deps;
+    const known = this.#memory.get(latin1(certId.der));
+    if (known === undefined) return undefined;
+    const now = this.#deps.clock.now().getTime();
+    const knownAt = Math.max(known.readAt, Math.min(now, this.#deps.knownUntil?.() ?? 0));
+    if (knownAt + lifetimeMs <= now + LEAST_LEFT_MS) return undefined;
+    return { statement: { certId: certId.der, status: known.status, knownAt, lifetimeMs }, recorded: true };
+  }
+
+  async #statusOf(certId: CertId, of: Responding): Promise<Stated> {
     const { lifetimeMs } = this.#deps;
     const name = latin1(certId.der);
     const now = this.#deps.clock.now().getTime();
-    const known = this.#memory.get(name);
-    const knownAt = known === undefined ? 0 : Math.max(known.readAt, Math.min(now, this.#deps.knownUntil?.() ?? 0));
-    if (known !== undefined && knownAt + lifetimeMs > now + LEAST_LEFT_MS) {
-      return { statement: { certId: certId.der, status: known.status, knownAt, lifetimeMs }, recorded: true };
-    }
     const moment = this.#told.now;
     const { status: own } = await this.#lookUps.get({ caId: of.authority.id, serial: certId.serial });
     const status = statusUnder(of, own);

@@ -1,6 +1,7 @@
 import { PkiError } from '@fleetroot/core';
 import {
-  assembleOcspResponse, buildOcspResponseData, type CertStatus, keyIdentifier, parseCertificate, type ParsedCertificate, signatureAlgorithmFor,
+  assembleOcspResponse, buildOcspResponseData, type CertStatus, keyIdentifier, parseCertificate, type ParsedCertificate, type SignatureAlgorithm,
+  signatureAlgorithmFor,
 } from '@fleetroot/x509';
 import type { OcspDeps, OcspSigner } from './ports.ts';
 import { Signatures } from './signatures.ts';
@@ -25,8 +26,14 @@ export interface SignedStatements {
 /** A clock is put back by as much now and then; what was signed before it stays the time until it is caught up with. */
 const STEP_BACK_MS = 5000;
 
+interface SignerFacts {
+  readonly certificate: ParsedCertificate;
+  readonly keyHash: Uint8Array;
+  readonly algorithm: SignatureAlgorithm;
+}
+
 /** What is read from a certificate never changes; it is forgotten with the object that it was read from. */
-const certificates = new WeakMap<Uint8Array, ParsedCertificate>();
+const known = new WeakMap<Uint8Array, SignerFacts>();
 
 /** Makes signed answers, and keeps to a clock that never goes back. */
 export class Signing {
@@ -45,21 +52,21 @@ export class Signing {
    *   the signer throws
    */
   async sign(signer: OcspSigner, statements: readonly Statement[], nonce: Uint8Array | undefined, ahead = false): Promise<SignedStatements> {
-    const certificate = certificateOf(signer);
+    const { certificate, keyHash, algorithm } = factsOf(signer);
     const producedAt = this.#producedAt(certificate);
     const responses = statements.map(({ certId, status, knownAt, lifetimeMs }) => {
       const thisUpdate = wholeSecond(Math.min(knownAt, producedAt));
       return { certId, certStatus: status, thisUpdate, nextUpdate: Math.min(thisUpdate + lifetimeMs, certificate.notAfter.getTime()) };
     });
     const responseData = buildOcspResponseData({
-      responderKeyHash: keyIdentifier(certificate.spkiDer), producedAt: new Date(producedAt), nonce,
+      responderKeyHash: keyHash, producedAt: new Date(producedAt), nonce,
       responses: responses.map((one) => ({ ...one, thisUpdate: new Date(one.thisUpdate), nextUpdate: new Date(one.nextUpdate) })),
     });
     let queue = this.#queues.get(signer);
     if (queue === undefined) this.#queues.set(signer, (queue = new Signatures(signer)));
     const signature = await queue.sign(responseData, ahead);
     return {
-      der: assembleOcspResponse(responseData, signatureAlgorithmFor(certificate.spkiDer), signature, [signer.certificate]),
+      der: assembleOcspResponse(responseData, algorithm, signature, [signer.certificate]),
       thisUpdate: Math.min(...responses.map((one) => one.thisUpdate)), nextUpdate: Math.min(...responses.map((one) => one.nextUpdate)),
     };
   }
@@ -74,10 +81,16 @@ export class Signing {
   }
 }
 
-export function certificateOf({ certificate }: OcspSigner): ParsedCertificate {
-  let found = certificates.get(certificate);
-  if (found === undefined) certificates.set(certificate, (found = parseCertificate(certificate)));
-  return found;
+export const certificateOf = (signer: OcspSigner): ParsedCertificate => factsOf(signer).certificate;
+
+function factsOf({ certificate: der }: OcspSigner): SignerFacts {
+  let facts = known.get(der);
+  if (facts === undefined) {
+    const certificate = parseCertificate(der);
+    facts = { certificate, keyHash: keyIdentifier(certificate.spkiDer), algorithm: signatureAlgorithmFor(certificate.spkiDer) };
+    known.set(der, facts);
+  }
+  return facts;
 }
 
 const wholeSecond = (ms: number): number => Math.floor(ms / 1000) * 1000;

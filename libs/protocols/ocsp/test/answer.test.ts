@@ -4,7 +4,8 @@ import type { CertificateStatus, CertificationAuthority } from '@fleetroot/autho
 import { DerReader, extension, parseCertificate } from '@fleetroot/x509';
 import { ocspRequest, type OcspQuestion } from '../../../../test/support/ocsp-request.ts';
 import { certify, named, p256, type SoftwareCa } from '../../../../test/support/software-ca.ts';
-import { type OcspDeps, type OcspLedger, OcspResponder, type OcspSigner } from '../src/index.ts';
+import { answerOcsp, ocspLedger, ocspSigner } from '../../../../test/support/ocsp-responder.ts';
+import type { OcspDeps, OcspSigner } from '../src/index.ts';
 import { underRevokedCa } from '../src/revoked-ca.ts';
 
 const now = new Date('2026-11-22T12:00:00.750Z');
@@ -23,28 +24,15 @@ const authority = (id: number, ca: SoftwareCa, more: Partial<CertificationAuthor
   notBefore: new Date(0), notAfter: new Date(0), ...more,
 });
 const authorities = [authority(1, root), authority(2, issuing)];
-/** The same object each time, as the responder asks for. */
-const signers = new Map<SoftwareCa, OcspSigner>();
-function ocspSigner(of: SoftwareCa): OcspSigner {
-  const known = signers.get(of) ?? { certificate: of.certificate, sign: async (messages) => messages.map(of.sign) };
-  signers.set(of, known);
-  return known;
-}
-const ledgerOf = (all: readonly CertificationAuthority[], statusOf: (caId: number, serial: string) => CertificateStatus | undefined): OcspLedger => ({
-  authorities: async () => all,
-  lookUp: async (asked) => asked.map(({ caId, serial }) => ({ status: statusOf(caId, toHex(serial)) ?? { status: 'unknown' }, stored: [] })),
-  store: async () => undefined,
-});
 const recorded = new Map<string, CertificateStatus>([
   ['01', { status: 'good' }],
   ['02', { status: 'revoked', revokedAt: new Date('2026-11-20T00:00:00Z'), reason: 1 }],
 ]);
 const deps = (changes: Partial<OcspDeps> = {}): OcspDeps => ({
-  ledger: ledgerOf(authorities, (caId, serial) => (caId === 2 ? recorded.get(serial) : undefined)),
+  ledger: ocspLedger(authorities, (caId, serial) => (caId === 2 ? recorded.get(serial) : undefined)),
   signerFor: async (caId) => caId === 2 ? ocspSigner(signer) : undefined,
   clock: { now: () => now }, lifetimeMs: 3_600_000, memoryOctets: 1_000_000, unknownPerSecond: 100, ...changes,
 });
-const answerOcsp = async (request: Uint8Array, of: OcspDeps): Promise<Uint8Array> => (await new OcspResponder(of).answer(request)).der;
 const ask = (serial: number, more: Partial<OcspQuestion> = {}): OcspQuestion => ({ issuer: issuing.certificate, serial: Uint8Array.of(serial), ...more });
 
 const errors = { '30030a0101': 'malformedRequest', '30030a0102': 'internalError', '30030a0103': 'tryLater', '30030a0106': 'unauthorized' };
@@ -110,7 +98,7 @@ describe('an answer for a CA that is revoked, or below one that is (RFC 6960 sec
   const asked = (line: CertificationAuthority[], issuer: SoftwareCa, id: number, serials: number[]) => answerOcsp(
     ocspRequest(serials.map((serial) => ask(serial, { issuer: issuer.certificate }))),
     deps({
-      ledger: ledgerOf(line, (_caId, serial) => recorded.get(serial)), signerFor: async (caId) => caId === id ? ocspSigner(signerOf(issuer)) : undefined,
+      ledger: ocspLedger(line, (_caId, serial) => recorded.get(serial)), signerFor: async (caId) => caId === id ? ocspSigner(signerOf(issuer)) : undefined,
     }),
   );
   test.each<[string, Partial<CertificationAuthority>, Partial<CertificationAuthority>, SoftwareCa, number, string[]]>([
@@ -157,7 +145,7 @@ describe('CAs that look alike', () => {
   const of = (...questions: OcspQuestion[]) => {
     asked.length = 0;
     return answerOcsp(ocspRequest(questions), deps({
-      ledger: ledgerOf(cas, (caId, serial) => { asked.push([caId, serial]); return { status: 'good' }; }),
+      ledger: ocspLedger(cas, (caId, serial) => { asked.push([caId, serial]); return { status: 'good' }; }),
       signerFor: async (caId) => { const found = byCa.get(caId); return found && ocspSigner(found); },
     }));
   };
