@@ -1,19 +1,20 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
+import { startStatus } from '../../apps/status/src/start.ts';
 import { ask, compareGetWithPost } from '../support/ocsp-equality.ts';
 import { type OcspNginx, ocspWays, startOcspNginx } from '../support/ocsp-nginx.ts';
 import { newSerial, type OcspPlant, startOcspPlant } from '../support/ocsp-plant.ts';
 import { ocspRequest } from '../support/ocsp-request.ts';
 import { until } from '../support/product.ts';
 
-// GET against POST (I18), and an HTTP cache, with nginx before the responder. The long form: npm run ocsp-get-post -- 10000.
+// GET against POST (I18), and an HTTP cache, with nginx before the responder. The long form: sh scripts/ocsp-get-post.sh 10000.
 
 const COUNT = 600;
 let plant: OcspPlant;
 let nginx: OcspNginx;
 
 beforeAll(async () => {
-  plant = await startOcspPlant({ unknownPerSecond: 1_000_000 });
+  plant = await startOcspPlant(startStatus, { unknownPerSecond: 1_000_000 });
   nginx = await startOcspNginx(plant.url);
   const anyone = ocspRequest([{ issuer: plant.ca.made.certificate, serial: newSerial() }]);
   await until(async () => (await ask(plant.url, '/ocsp', anyone)).octets.length > 100, 10_000, () => plant.lines.join(''));

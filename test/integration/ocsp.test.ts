@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { toHex } from '@fleetroot/core';
 import { encodePem } from '@fleetroot/x509';
+import { startStatus } from '../../apps/status/src/start.ts';
 import { newSerial, type OcspPlant, startOcspPlant } from '../support/ocsp-plant.ts';
 import { until } from '../support/product.ts';
 import { ocspRequest, type OcspQuestion } from '../support/ocsp-request.ts';
@@ -20,7 +21,7 @@ const pem = (name: string): string => join(folder, `${name}.pem`);
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'fleetroot-ocsp-'));
-  plant = await startOcspPlant({ unknownPerSecond: UNKNOWN_PER_SECOND });
+  plant = await startOcspPlant(startStatus, { unknownPerSecond: UNKNOWN_PER_SECOND });
   await writeFile(pem('ca'), encodePem('CERTIFICATE', plant.ca.made.certificate));
   await until(async () => statusOf(await post(newSerial())) === 'unknown', 10_000, () => plant.lines.join(''));
 });

@@ -5,7 +5,7 @@ import { openStore, type Store } from '@fleetroot/store';
 import { createLogger, type Running } from '@fleetroot/telemetry';
 import { decodePem, extension, parseRequest } from '@fleetroot/x509';
 import type { OcspOptions } from '../../apps/status/src/ocsp.ts';
-import { startStatus } from '../../apps/status/src/start.ts';
+import type { startStatus } from '../../apps/status/src/start.ts';
 import { addCa, ceremonyCertificate, event, type RealCa } from './ledger.ts';
 import { delegated } from './ocsp-responder.ts';
 import { freePort } from './ports.ts';
@@ -40,7 +40,8 @@ export interface OcspPlant {
 const hours = (n: number): Date => new Date(Math.floor(Date.now() / 1000) * 1000 + n * 3_600_000);
 export const newSerial = (): Uint8Array => new Uint8Array(Buffer.concat([Buffer.of(0x40), randomBytes(15)]));
 
-export async function startOcspPlant(ocsp: Partial<OcspOptions> = {}): Promise<OcspPlant> {
+/** @param startApp of the sources or of the build: decorators are not read from the sources outside the tests */
+export async function startOcspPlant(startApp: typeof startStatus, ocsp: Partial<OcspOptions> = {}): Promise<OcspPlant> {
   const [postgres, token] = await Promise.all([startTestPostgres(), makeToken('fleetroot-ocsp')]);
   process.env['SOFTHSM2_CONF'] = token.softhsmConf;
   const store = await openStore({ databaseUrl: postgres.databaseUrl, ledgerKey: new LedgerKey(randomBytes(32)), pool: 4 });
@@ -54,7 +55,7 @@ export async function startOcspPlant(ocsp: Partial<OcspOptions> = {}): Promise<O
   const database = new TcpProxy(postgres.statusDatabaseUrl.reveal().replace(/^postgres(ql)?:/, 'http:'));
   const [port, internalPort] = [await freePort(), await freePort()];
   const lines: string[] = [];
-  const start = await starter({ postgres, token, database, port, internalPort, ocsp, lines });
+  const start = await starter({ startApp, postgres, token, database, port, internalPort, ocsp, lines });
   let status: Running = await start();
   const url = `http://127.0.0.1:${port}`;
   const internalUrl = `http://127.0.0.1:${internalPort}`;
@@ -98,6 +99,7 @@ export async function startOcspPlant(ocsp: Partial<OcspOptions> = {}): Promise<O
 }
 
 interface StatusSite {
+  readonly startApp: typeof startStatus;
   readonly postgres: TestPostgres;
   readonly token: TestToken;
   readonly database: TcpProxy;
@@ -107,11 +109,11 @@ interface StatusSite {
   readonly lines: string[];
 }
 
-async function starter({ postgres, token, database, port, internalPort, ocsp, lines }: StatusSite): Promise<() => Promise<Running>> {
+async function starter({ startApp, postgres, token, database, port, internalPort, ocsp, lines }: StatusSite): Promise<() => Promise<Running>> {
   const proxied = new URL(postgres.statusDatabaseUrl.reveal());
   proxied.port = new URL(await database.listen()).port;
   proxied.hostname = '127.0.0.1';
-  return () => startStatus({
+  return () => startApp({
     logger: createLogger({ role: 'status', level: 'info', destination: { write: (line: string) => void lines.push(line) } }),
     databaseUrl: new Secret(proxied.href), pool: 4, enrolmentSecret: new Secret('x'), ocspSignerRefreshPercent: 50, ocsp,
     listen: { host: '127.0.0.1', port }, internalListen: { host: '127.0.0.1', port: internalPort },

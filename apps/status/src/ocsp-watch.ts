@@ -87,15 +87,20 @@ export class OcspWatch {
 
   /** One look; one that is under way is waited for instead. Never rejects. */
   look(): Promise<void> {
-    this.#looking ??= this.#look().then(() => {
-      this.#failing = false;
-    }, (error: unknown) => {
-      if (!this.#failing && !this.#closed) this.#parts.onFailure(error);
-      this.#failing = true;
-    }).finally(() => {
+    this.#looking ??= this.#lookOnce().finally(() => {
       this.#looking = undefined;
     });
     return this.#looking;
+  }
+
+  async #lookOnce(): Promise<void> {
+    try {
+      await this.#look();
+      this.#failing = false;
+    } catch (error) {
+      if (!this.#failing && !this.#closed) this.#parts.onFailure(error);
+      this.#failing = true;
+    }
   }
 
   async #look(): Promise<void> {

@@ -241,7 +241,9 @@ export class OcspResponder {
   async #forOne(request: OcspRequest): Promise<OcspReply> {
     const of = await this.#respondingFor(request);
     if ('source' in of) return of;
-    const found = await Promise.all(request.requests.map((certId) => this.#remembered(certId) ?? this.#statusOf(certId, of)));
+    const known = request.requests.map((certId) => this.#remembered(certId));
+    const found = known.every((one) => one !== undefined)
+      ? known : await Promise.all(request.requests.map(async (certId, i) => known[i] ?? this.#statusOf(certId, of)));
     if (found.some(({ recorded }) => !recorded) && !this.#unknownBudget.take()) throw new Busy();
     const { der } = await this.#signing.sign(of.signer, found.map(({ statement }) => statement), request.nonce);
     return { der, source: 'signed' };
