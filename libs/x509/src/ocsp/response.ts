@@ -1,10 +1,13 @@
-import { encodeExtensions } from '../certificate/extension-list.ts';
 import { DerReader } from '../der/reader.ts';
 import {
   bitString, contextTag, enumerated, explicit, generalizedTime, octetString, oid, sequence, tag, tlv,
 } from '../der/writer.ts';
 import { algorithmIdentifier, type SignatureAlgorithm } from '../key/algorithm.ts';
 import { ID_PKIX_OCSP_BASIC, ID_PKIX_OCSP_NONCE } from './oids.ts';
+
+// Encoded once: every answer has them.
+const BASIC = oid(ID_PKIX_OCSP_BASIC);
+const NONCE = oid(ID_PKIX_OCSP_NONCE);
 
 export type CertStatus =
   | { readonly status: 'good' | 'unknown' }
@@ -35,7 +38,7 @@ export const buildOcspResponseData = (fields: OcspResponseFields): Uint8Array =>
     generalizedTime(fields.producedAt),
     sequence(...fields.responses.map(singleResponse)),
     ...(fields.nonce === undefined ? [] : [
-      explicit(1, encodeExtensions([{ oid: ID_PKIX_OCSP_NONCE, critical: false, value: octetString(fields.nonce) }])),
+      explicit(1, sequence(sequence(NONCE, octetString(octetString(fields.nonce))))),
     ]),
   );
 
@@ -67,7 +70,7 @@ export function assembleOcspResponse(
     bitString(signature),
     ...(certificates.length === 0 ? [] : [explicit(0, sequence(...certificates))]),
   );
-  return sequence(enumerated(0), explicit(0, sequence(oid(ID_PKIX_OCSP_BASIC), octetString(basic))));
+  return sequence(enumerated(0), explicit(0, sequence(BASIC, octetString(basic))));
 }
 
 /** OCSPResponseStatus of RFC 6960 section 4.2.1; sigRequired (5) is never ours. */
