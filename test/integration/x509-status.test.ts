@@ -6,12 +6,13 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { caName, toHex } from '@fleetroot/core';
 import type { CertificateStatus, CertificationAuthority } from '@fleetroot/authority';
-import { answerOcsp, decodeOcspGetPath, type OcspSigner } from '@fleetroot/ocsp';
+import { decodeOcspGetPath } from '@fleetroot/ocsp';
 import { crlBundle, truststorePem } from '@fleetroot/trust';
 import {
   assembleCrl, buildCrlTbs, type CrlEntry, encodePem, extension, parseCertificate, parseCrl, parseOcspRequest,
   signatureAlgorithmFor, verifySignature,
 } from '@fleetroot/x509';
+import { answerOcsp, ocspLedger, ocspSigner } from '../support/ocsp-responder.ts';
 import { openssl } from '../support/openssl.ts';
 import { caRights, certify, type CertificateFields, named, p256, type SoftwareCa } from '../support/software-ca.ts';
 
@@ -178,19 +179,15 @@ describe.each(Object.keys(keys))('an OCSP answer signed with %s', (kind) => {
     [toHex(parseCertificate(good.certificate).serial), { status: 'good' }],
     [toHex(parseCertificate(revoked.certificate).serial), { status: 'revoked', revokedAt: days(-1), reason: 1 }],
   ]);
-  const answer = (request: Uint8Array, by: OcspSigner = signer) => answerOcsp(request, {
-    ledger: {
-      authorities: async () => [authority(1, root), authority(2, issuing)],
-      statuses: async (_caId, serials) => serials.map((serial) => recorded.get(toHex(serial)) ?? { status: 'unknown' }),
-    },
-    signerFor: async () => by, clock: { now: () => new Date() }, lifetimeMs: 3_600_000,
+  const answer = (request: Uint8Array, by: SoftwareCa = signer) => answerOcsp(request, {
+    ledger: ocspLedger([authority(1, root), authority(2, issuing)], (_caId, serial) => recorded.get(serial)), signerFor: async () => ocspSigner(by),
   });
   const files = () => {
     writeFileSync(at('anchors.pem'), truststorePem([root]));
     return { issuer: writePem('issuing.pem', 'CERTIFICATE', issuing.certificate), anchors: at('anchors.pem') };
   };
   /** openssl asks about these, we answer, openssl judges the answer. */
-  async function ask(leaves: readonly SoftwareCa[], options: readonly string[] = [], by?: OcspSigner): Promise<string> {
+  async function ask(leaves: readonly SoftwareCa[], options: readonly string[] = [], by?: SoftwareCa): Promise<string> {
     const { issuer, anchors } = files();
     const certs = leaves.flatMap((leaf, place) => ['-cert', writePem(`leaf-${place}.pem`, 'CERTIFICATE', leaf.certificate)]);
     const question = ['ocsp', ...options, '-issuer', issuer, ...certs];
@@ -250,8 +247,7 @@ test.each([
     'ocsp', '-issuer', writePem('issuing.pem', 'CERTIFICATE', issuing.certificate), '-cert', writePem('leaf.pem', 'CERTIFICATE', good.certificate), '-reqout', at('request.der'),
   ]), readFileSync(at('request.der')));
   writeFileSync(at('response.der'), await answerOcsp(request, {
-    ledger: { authorities: async () => [], statuses: async () => [] },
-    signerFor: async () => undefined, clock: { now: () => now }, lifetimeMs: 1,
+    ledger: ocspLedger([], () => undefined), signerFor: async () => undefined, clock: { now: () => now },
   }));
   expect(run('openssl', ['ocsp', '-respin', at('response.der')])).toContain(said);
   expect(run('ocsptool', ['--response-info', '--load-response', at('response.der')]).toLowerCase()).toContain(said);

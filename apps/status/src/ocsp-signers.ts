@@ -42,11 +42,7 @@ export class OcspSigners {
     const algorithm = signatureAlgorithmFor(certificate.spkiDer);
     const signer: OcspSigner = {
       certificate: certificate.der,
-      sign: async (responseData) => {
-        const [signature] = await key.signer.sign(key.keyId, algorithm, [responseData]);
-        if (signature === undefined) throw new PkiError('hsm.unavailable', 'the HSM gave no signature');
-        return signature;
-      },
+      sign: (responseData) => key.signer.sign(key.keyId, algorithm, responseData),
     };
     this.#signers.set(caId, signer);
     return signer;

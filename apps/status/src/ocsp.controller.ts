@@ -1,39 +1,40 @@
-import { Controller, Get, Header, HttpCode, Inject, Post, Req, Res } from '@nestjs/common';
+import { Controller, Get, Inject, Post, Req, Res } from '@nestjs/common';
 import { PkiError } from '@fleetroot/core';
 import { Limits, Public } from '@fleetroot/http';
 import { decodeOcspGetPath } from '@fleetroot/ocsp';
 import { OCSP_MAX_OCTETS } from '@fleetroot/x509';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { Responder } from './responder.ts';
+import { OcspFront, type OcspMethod } from './ocsp-front.ts';
+import { OCSP_RESPONSE, ocspHeaders } from './ocsp-http.ts';
 
-const RESPONSE = 'application/ocsp-response';
-const PREFIX = '/ocsp/';
-
-/** OCSP over HTTP (RFC 6960 appendix A). GET and POST of one request get the same answer (I18). */
+/** What OcspFront leaves: HEAD, bodies without a length, and what must be refused. */
 @Controller('ocsp')
 @Public()
 export class OcspController {
-  readonly #responder: Responder;
+  readonly #front: OcspFront;
 
-  constructor(@Inject(Responder) responder: Responder) {
-    this.#responder = responder;
+  constructor(@Inject(OcspFront) front: OcspFront) {
+    this.#front = front;
   }
 
   @Post()
   @Limits({ bodyLimit: OCSP_MAX_OCTETS })
-  @HttpCode(200)
-  @Header('cache-control', 'no-store')
   async post(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
-    const { der } = await this.#responder.answer(bodyOf(request), 'POST');
-    await reply.type(RESPONSE).send(Buffer.from(der));
+    await this.#send(bodyOf(request), 'POST', reply);
   }
 
   /** The path as it came over the wire: slashes, `+` and escapes of the base64 are its own, not the router's. */
   @Get('*')
   async get(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
     const path = (request.raw.url ?? '').split('?', 1)[0] ?? '';
-    const { der, headers } = await this.#responder.answer(decodeOcspGetPath(path.slice(PREFIX.length)), 'GET');
-    await reply.headers(headers).type(RESPONSE).send(Buffer.from(der));
+    await this.#send(decodeOcspGetPath(path.slice('/ocsp/'.length)), 'GET', reply);
+  }
+
+  async #send(request: Uint8Array, method: OcspMethod, reply: FastifyReply): Promise<void> {
+    const answer = await this.#front.answer(request, method);
+    const headers = ocspHeaders(answer, method, Date.now());
+    for (let i = 0; i < headers.length; i += 2) void reply.header(headers[i] ?? '', headers[i + 1]);
+    await reply.code(200).type(OCSP_RESPONSE).send(Buffer.from(answer.der));
   }
 }
 

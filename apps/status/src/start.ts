@@ -1,13 +1,13 @@
-import { type Clock, isPkiError, PkiError, type Secret, systemClock } from '@fleetroot/core';
+import { type Clock, PkiError, type Secret, systemClock } from '@fleetroot/core';
 import { type Address } from '@fleetroot/config';
 import { createHttpApp, type RequestOutcome } from '@fleetroot/http';
 import { openStatusStore } from '@fleetroot/store';
 import { type Logger, Metrics, type ProcessControl, type Running } from '@fleetroot/telemetry';
 import { OCSP_MAX_OCTETS } from '@fleetroot/x509';
 import { Enrolment } from './enrolment.ts';
+import { type OcspOptions, startOcsp } from './ocsp.ts';
 import { OcspSigners } from './ocsp-signers.ts';
 import { Published } from './published.ts';
-import { Responder } from './responder.ts';
 import { openSignerKey, type SignerKeyOptions } from './signer-key.ts';
 import { internalModule, statusModule } from './status.module.ts';
 
@@ -19,12 +19,13 @@ export interface StatusOptions {
   readonly internalListen: Address;
   readonly enrolmentSecret: Secret;
   readonly ocspSignerRefreshPercent: number;
+  /** What is not given is as the settings have it by default. */
+  readonly ocsp?: Partial<OcspOptions>;
   readonly token: SignerKeyOptions;
   readonly clock?: Clock;
 }
 
-/** thisUpdate to nextUpdate of an OCSP answer, in milliseconds. */
-const ANSWER_LIFETIME_MS = 3_600_000;
+const OCSP_DEFAULTS: OcspOptions = { validityMinutes: 60, memoryMib: 64, unknownPerSecond: 100 };
 const REQUEST_TIMEOUT_MS = 10_000;
 
 /** Starts the status app; its listeners accept on return. @throws PkiError */
@@ -43,30 +44,20 @@ export async function startStatus(options: StatusOptions, control: ProcessContro
     closing.push(() => key.signer.close());
 
     const published = new Published(store, clock);
-    const ledger = {
-      authorities: () => published.authorities(),
-      ocspSigners: store.ocspSigners.bind(store),
-      statuses: store.statuses.bind(store),
-    };
-    const signers = new OcspSigners({ ledger, key, clock, refreshPercent: options.ocspSignerRefreshPercent });
-    const answers = metrics.counter({ name: 'fleetroot_ocsp_responses_total', help: 'OCSP responses, by method and outcome', labels: ['method', 'outcome'] });
-    const responder = new Responder({
-      ledger, clock, lifetimeMs: ANSWER_LIFETIME_MS,
-      signerFor: (caId) => signers.signerFor(caId),
-      onAnswer: (method, outcome) => answers.inc({ method, outcome }),
-      onError: (error) => {
-        logger.warn({ err: error }, 'OCSP request not answered');
-        if (isPkiError(error) && error.retry === 'stop') control.fail(error);
-      },
+    const signers = new OcspSigners({
+      ledger: { authorities: () => published.authorities(), ocspSigners: store.ocspSigners.bind(store) }, key, clock, refreshPercent: options.ocspSignerRefreshPercent,
     });
+    const ocsp = startOcsp({ ...OCSP_DEFAULTS, ...options.ocsp, store, signers, clock, logger, metrics, control, bodyTimeoutMs: REQUEST_TIMEOUT_MS });
+    closing.push(() => ocsp.close());
     const health = {
       role: 'status',
       checks: { database: () => store.ping(), ocspSigner: () => signers.check(), crl: () => published.checkCrls() },
     };
 
     const common = { logger, requestTimeoutMs: REQUEST_TIMEOUT_MS, onOutcome: outcomeMetric(metrics) };
-    const app = await createHttpApp(statusModule({ responder, published, clock, health }), {
+    const app = await createHttpApp(statusModule({ ocsp: ocsp.front, published, clock, health }), {
       ...common, bodyLimit: OCSP_MAX_OCTETS, octetTypes: ['application/ocsp-request'],
+      ahead: (request, response) => ocsp.front.handle(request, response),
     });
     closing.push(() => app.close());
     const internal = await createHttpApp(internalModule(new Enrolment(signers, key, options.enrolmentSecret), metrics), { ...common, bodyLimit: 1024 });

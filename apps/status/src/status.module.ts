@@ -5,12 +5,12 @@ import type { Metrics } from '@fleetroot/telemetry';
 import { Enrolment } from './enrolment.ts';
 import { EnrolmentController } from './enrolment.controller.ts';
 import { OcspController } from './ocsp.controller.ts';
+import { OcspFront } from './ocsp-front.ts';
 import { Published } from './published.ts';
 import { CLOCK, PublishedController } from './published.controller.ts';
-import { Responder } from './responder.ts';
 
 export interface StatusParts {
-  readonly responder: Responder;
+  readonly ocsp: OcspFront;
   readonly published: Published;
   readonly clock: Clock;
   readonly health: HealthOptions;
@@ -26,7 +26,7 @@ export function statusModule(parts: StatusParts): DynamicModule {
     imports: [healthModule(parts.health)],
     controllers: [OcspController, PublishedController],
     providers: [
-      { provide: Responder, useValue: parts.responder },
+      { provide: OcspFront, useValue: parts.ocsp },
       { provide: Published, useValue: parts.published },
       { provide: CLOCK, useValue: parts.clock },
     ],

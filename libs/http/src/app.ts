@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ServerOptions } from 'node:https';
 import type { DynamicModule, Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -44,6 +45,11 @@ export interface HttpAppOptions {
   readonly challenge?: string;
   /** Media types whose bodies a handler gets as a Buffer. */
   readonly octetTypes?: readonly string[];
+  /**
+   * Sees each request before all else here: no hook, log, limit or error of this app is for a request that it takes. false: it
+   * has not touched the request.
+   */
+  readonly ahead?: (request: IncomingMessage, response: ServerResponse) => boolean;
   /** Called once a route, before the app is ready. */
   readonly onRoute?: (route: AppRoute) => void;
   /** Called once a request, when its answer has left. */
@@ -101,7 +107,16 @@ export async function createHttpApp(module: Type | DynamicModule, options: HttpA
   app.useGlobalFilters(filter);
   await app.init();
   await fastify.ready();
+  if (options.ahead !== undefined) goAhead(fastify, options.ahead);
   return app;
+}
+
+function goAhead({ server }: FastifyInstance, ahead: NonNullable<HttpAppOptions['ahead']>): void {
+  const handlers = server.listeners('request') as ((request: IncomingMessage, response: ServerResponse) => void)[];
+  server.removeAllListeners('request');
+  server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+    if (!ahead(request, response)) for (const handle of handlers) handle(request, response);
+  });
 }
 
 function fastifyOptions(options: HttpAppOptions, filter: ProblemFilter): ConstructorParameters<typeof FastifyAdapter>[0] {

@@ -8,5 +8,6 @@ export { provision, type Provisioned, type ProvisionOptions } from './provision.
 export type { IssuanceBacklog } from './issuance/issuance-ledger.ts';
 export type { Heartbeats, InstanceFigures } from './repositories/heartbeats.ts';
 export type { Leases } from './repositories/leases.ts';
+export type { OcspAnswers } from './status/ocsp-answers.ts';
 export { openStatusStore, type StatusStore, type StatusStoreOptions } from './status/status-store.ts';
 export { openStore, type Store, type StoreOptions } from './store.ts';

@@ -2,7 +2,7 @@ import { Client } from 'pg';
 import type { Secret } from '@fleetroot/core';
 
 const CHANNELS = ['fleetroot_chunk', 'fleetroot_outbox', 'fleetroot_single'] as const;
-export type Channel = (typeof CHANNELS)[number];
+export type Channel = (typeof CHANNELS)[number] | 'fleetroot_revoked';
 
 const RECONNECT_MS = 500;
 
@@ -12,18 +12,24 @@ const RECONNECT_MS = 500;
  */
 export class Listener {
   readonly #databaseUrl: Secret;
-  readonly #subscribers = new Set<{ readonly channel: Channel; readonly wake: (payload: string) => void }>();
+  readonly #channels: readonly Channel[];
+  readonly #subscribers = new Set<{ readonly channel: Channel; readonly wake: (payload: string) => void; readonly connected?: () => void }>();
   #client: Client | undefined;
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(databaseUrl: Secret) {
+  /** @param channels what is listened for, subscribed to or not */
+  constructor(databaseUrl: Secret, channels: readonly Channel[] = CHANNELS) {
     this.#databaseUrl = databaseUrl;
+    this.#channels = channels;
   }
 
-  /** Calls `wake` at each notification until the returned function is called. Connects at the first subscription. */
-  subscribe(channel: Channel, wake: (payload: string) => void): () => void {
-    const subscriber = { channel, wake };
+  /**
+   * Calls `wake` at each notification until the returned function is called; `connected` each time that listening begins:
+   * what was told before then is lost. Connects at the first subscription.
+   */
+  subscribe(channel: Channel, wake: (payload: string) => void, connected?: () => void): () => void {
+    const subscriber = { channel, wake, ...(connected === undefined ? {} : { connected }) };
     this.#subscribers.add(subscriber);
     if (this.#client === undefined && this.#retry === undefined) void this.#connect();
     return () => this.#subscribers.delete(subscriber);
@@ -47,7 +53,8 @@ export class Listener {
     });
     try {
       await client.connect();
-      for (const channel of CHANNELS) await client.query(`LISTEN ${channel}`);
+      for (const channel of this.#channels) await client.query(`LISTEN ${channel}`);
+      for (const subscriber of this.#subscribers) subscriber.connected?.();
     } catch {
       again();
     }

@@ -42,10 +42,10 @@ export { type CrlSpool, type StreamedCrlTbs, writeCrl, writeCrlTbs } from './crl
 export { type ParsedCrl, parseCrl } from './crl/parse.ts';
 export type { CertIdHash } from './ocsp/oids.ts';
 export { type CertId, OCSP_MAX_OCTETS, type OcspRequest, parseOcspRequest } from './ocsp/request.ts';
-export { type IssuerHashes, issuerHashes, namesIssuer } from './ocsp/issuer-hash.ts';
+export { certIdsOf, type IssuerHashes, issuerHashes, namesIssuer } from './ocsp/issuer-hash.ts';
 export {
   assembleOcspResponse, buildOcspResponseData, type CertStatus, type OcspErrorStatus, ocspErrorResponse,
-  type OcspResponseFields, type SingleResponse,
+  type OcspResponseFields, type SingleResponse, thisUpdateOf,
 } from './ocsp/response.ts';
 export { checkTrustAnchor, pathFailures, type PathInput, type ValidatedPath, validatePath } from './path/validate.ts';
 export { type IssuingLimits, issuingLimits, type LineFailure, lineFailure, sameSubject } from './path/authorities.ts';

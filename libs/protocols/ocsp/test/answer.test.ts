@@ -4,7 +4,8 @@ import type { CertificateStatus, CertificationAuthority } from '@fleetroot/autho
 import { DerReader, extension, parseCertificate } from '@fleetroot/x509';
 import { ocspRequest, type OcspQuestion } from '../../../../test/support/ocsp-request.ts';
 import { certify, named, p256, type SoftwareCa } from '../../../../test/support/software-ca.ts';
-import { answerOcsp, type OcspDeps } from '../src/index.ts';
+import { answerOcsp, ocspLedger, ocspSigner } from '../../../../test/support/ocsp-responder.ts';
+import type { OcspDeps, OcspSigner } from '../src/index.ts';
 import { underRevokedCa } from '../src/revoked-ca.ts';
 
 const now = new Date('2026-11-22T12:00:00.750Z');
@@ -28,12 +29,9 @@ const recorded = new Map<string, CertificateStatus>([
   ['02', { status: 'revoked', revokedAt: new Date('2026-11-20T00:00:00Z'), reason: 1 }],
 ]);
 const deps = (changes: Partial<OcspDeps> = {}): OcspDeps => ({
-  ledger: {
-    authorities: async () => authorities,
-    statuses: async (caId, serials) => serials.map((serial) => (caId === 2 ? recorded.get(toHex(serial)) : undefined) ?? { status: 'unknown' }),
-  },
-  signerFor: async (caId) => caId === 2 ? signer : undefined,
-  clock: { now: () => now }, lifetimeMs: 3_600_000, ...changes,
+  ledger: ocspLedger(authorities, (caId, serial) => (caId === 2 ? recorded.get(serial) : undefined)),
+  signerFor: async (caId) => caId === 2 ? ocspSigner(signer) : undefined,
+  clock: { now: () => now }, lifetimeMs: 3_600_000, memoryOctets: 1_000_000, unknownPerSecond: 100, ...changes,
 });
 const ask = (serial: number, more: Partial<OcspQuestion> = {}): OcspQuestion => ({ issuer: issuing.certificate, serial: Uint8Array.of(serial), ...more });
 
@@ -79,13 +77,13 @@ describe('an answer', () => {
 
   it('does not outlive its signer', async () => {
     const short = signerOf(issuing, new Date('2026-11-22T12:10:00Z'));
-    const response = open(await answerOcsp(ocspRequest([ask(1)]), deps({ signerFor: async () => short })));
+    const response = open(await answerOcsp(ocspRequest([ask(1)]), deps({ signerFor: async () => ocspSigner(short) })));
     expect(response.nextUpdates).toEqual(['20261122121000Z']);
   });
 
   it('signs what it answers', async () => {
     const signed: Uint8Array[] = [];
-    const spy = { certificate: signer.certificate, sign: (tbs: Uint8Array) => { signed.push(tbs); return signer.sign(tbs); } };
+    const spy: OcspSigner = { certificate: signer.certificate, sign: async (messages) => { signed.push(...messages); return messages.map(signer.sign); } };
     const response = open(await answerOcsp(ocspRequest([ask(1)], new Uint8Array(20).fill(5)), deps({ signerFor: async () => spy })));
     expect(signed.map(toHex)).toEqual([toHex(response.tbs)]);
     expect(toHex(response.tbs)).toContain('05'.repeat(20));
@@ -100,8 +98,7 @@ describe('an answer for a CA that is revoked, or below one that is (RFC 6960 sec
   const asked = (line: CertificationAuthority[], issuer: SoftwareCa, id: number, serials: number[]) => answerOcsp(
     ocspRequest(serials.map((serial) => ask(serial, { issuer: issuer.certificate }))),
     deps({
-      ledger: { authorities: async () => line, statuses: async (_caId, all) => all.map((serial) => recorded.get(toHex(serial)) ?? { status: 'unknown' }) },
-      signerFor: async (caId) => caId === id ? signerOf(issuer) : undefined,
+      ledger: ocspLedger(line, (_caId, serial) => recorded.get(serial)), signerFor: async (caId) => caId === id ? ocspSigner(signerOf(issuer)) : undefined,
     }),
   );
   test.each<[string, Partial<CertificationAuthority>, Partial<CertificationAuthority>, SoftwareCa, number, string[]]>([
@@ -143,13 +140,13 @@ describe('CAs that look alike', () => {
   const cross = certify({ subject: named('Twin'), issuer: otherRoot, key });
   const second = certify({ subject: named('Twin'), issuer: root });
   const cas = [authority(1, root), authority(2, otherRoot), authority(3, first, { parentId: 1 }), authority(4, second, { parentId: 1 })];
-  const signers = new Map([root, otherRoot, first, second].map((ca, place) => [place + 1, signerOf(ca)]));
-  const asked: [number, string[]][] = [];
+  const byCa = new Map([root, otherRoot, first, second].map((ca, place) => [place + 1, signerOf(ca)]));
+  const asked: [number, string][] = [];
   const of = (...questions: OcspQuestion[]) => {
     asked.length = 0;
     return answerOcsp(ocspRequest(questions), deps({
-      ledger: { authorities: async () => cas, statuses: async (caId, serials) => { asked.push([caId, serials.map(toHex)]); return serials.map(() => ({ status: 'good' })); } },
-      signerFor: async (caId) => signers.get(caId),
+      ledger: ocspLedger(cas, (caId, serial) => { asked.push([caId, serial]); return { status: 'good' }; }),
+      signerFor: async (caId) => { const found = byCa.get(caId); return found && ocspSigner(found); },
     }));
   };
   const serialOf = (ca: SoftwareCa) => parseCertificate(ca.certificate).serial;
@@ -162,8 +159,8 @@ describe('CAs that look alike', () => {
   ])('are told apart: %s', async (_, question, caId) => {
     const response = await of(question);
     expect(open(response).statuses).toEqual(['good']);
-    expect(asked).toEqual([[caId, [toHex(question.serial)]]]);
-    expect(toHex(response)).toContain(toHex(signers.get(caId)?.certificate ?? new Uint8Array(1)));
+    expect(asked).toEqual([[caId, toHex(question.serial)]]);
+    expect(toHex(response)).toContain(toHex(byCa.get(caId)?.certificate ?? new Uint8Array(1)));
   });
   it('are not answered for together', async () => {
     expect(errorOf(await of(ask(1, { issuer: first.certificate }), ask(1, { issuer: second.certificate })))).toBe('unauthorized');
@@ -178,7 +175,7 @@ describe('an error', () => {
   const rejecting = (error: unknown) => async (): Promise<never> => {
     throw error;
   };
-  const failing = (error: unknown) => deps({ ledger: { authorities: async () => authorities, statuses: rejecting(error) } });
+  const failing = (error: unknown) => deps({ ledger: { ...deps().ledger, lookUp: rejecting(error) } });
   const known = (cas: CertificationAuthority[], more: Partial<OcspDeps> = {}) => deps({ ...more, ledger: { ...deps().ledger, authorities: async () => cas } });
   const later = { clock: { now: () => new Date('2026-12-01T00:00:01Z') } };
   const keyless = known([authority(1, root, { keyId: undefined })]);

@@ -1,5 +1,9 @@
+import { randomBytes } from 'node:crypto';
 import { assert, boolean, property, uint8Array } from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
+import { parseOcspRequest } from '@fleetroot/x509';
+import { ocspRequest } from '../../../../test/support/ocsp-request.ts';
+import { certify, named } from '../../../../test/support/software-ca.ts';
 import { decodeOcspGetPath } from '../src/index.ts';
 
 /** How clients and proxies write the same base64. */
@@ -35,3 +39,27 @@ describe('a GET path gives what the POST would hold (I18)', () => {
 test.each(['', '/', '%', '%zz', 'MA', 'M', 'MAA*', 'MAAé', 'MA==A', '%4d%', 'M'.repeat(300_000), '%25'.repeat(1000)])(
   'a path that is not base64 never throws', (path) => expect(decodeOcspGetPath(path).length).toBeLessThanOrEqual(1),
 );
+
+describe('two slashes in a row that a proxy made one', () => {
+  const base64By = (issuer: Uint8Array, serial: Uint8Array): string => Buffer.from(ocspRequest([{ issuer, serial }], new Uint8Array(16).fill(3))).toString('base64');
+  let issuer: Uint8Array;
+  // One whose hashes have no slash themselves.
+  do issuer = certify({ subject: named('CA') }).certificate; while (base64By(issuer, Uint8Array.of(1)).slice(0, 92).includes('/'));
+  const base64Of = (serial: Uint8Array): string => base64By(issuer, serial);
+  /** A serial whose request has such a text and no other slash behind the hashes. */
+  const found = (wanted: RegExp): string => {
+    for (let n = 0; n < 200_000; n++) {
+      const base64 = base64Of(Buffer.concat([Buffer.of(0x40), randomBytes(15)]));
+      if (wanted.test(base64.slice(92))) return base64;
+    }
+    throw new Error('none');
+  };
+  it('are put back where only one place fits', () => {
+    const base64 = found(/^[^/]*\/\/[^/]*$/);
+    expect(decodeOcspGetPath(base64.replaceAll(/\/+/g, '/'))).toEqual(new Uint8Array(Buffer.from(base64, 'base64')));
+  });
+  it('are not guessed where two places do', () => {
+    const base64 = found(/^[^/]{0,14}\/\/[^/]{1,6}\/[^/]*$/);
+    expect(() => parseOcspRequest(decodeOcspGetPath(base64.replaceAll(/\/+/g, '/')))).toThrow();
+  });
+});

@@ -5,6 +5,8 @@ import { readAuthorities } from '../authorities/authority-row.ts';
 import { usableCertificatesOf } from '../authorities/ceremony-certificates.ts';
 import { Database } from '../database.ts';
 import { PrismaTruststoreLedger } from '../repositories/truststores.ts';
+import { Listener } from '../listener.ts';
+import { OcspAnswers } from './ocsp-answers.ts';
 import { latestCrl } from './published-crl.ts';
 import { certificateStatuses } from './statuses.ts';
 
@@ -19,10 +21,22 @@ export interface StatusStoreOptions {
 export class StatusStore implements StatusLedger {
   readonly #database: Database;
   readonly #truststores: PrismaTruststoreLedger;
+  readonly #revoked: Listener;
+  readonly ocspAnswers: OcspAnswers;
 
   constructor({ databaseUrl, pool }: StatusStoreOptions) {
     this.#database = new Database(databaseUrl, pool);
     this.#truststores = new PrismaTruststoreLedger(this.#database);
+    this.#revoked = new Listener(databaseUrl, ['fleetroot_revoked']);
+    this.ocspAnswers = new OcspAnswers(this.#database);
+  }
+
+  /**
+   * Hears what is revoked, held or released: `CA/SERIAL` in hex, or `CA/*` of many. `connected` is called each time that
+   * listening begins: what happened before then is not told.
+   */
+  onRevoked(tell: (payload: string) => void, connected: () => void): () => void {
+    return this.#revoked.subscribe('fleetroot_revoked', tell, connected);
   }
 
   authorities(): Promise<readonly CertificationAuthority[]> {
@@ -69,8 +83,9 @@ export class StatusStore implements StatusLedger {
     await this.#database.query('SELECT 1');
   }
 
-  close(): Promise<void> {
-    return this.#database.close();
+  async close(): Promise<void> {
+    await this.#revoked.close();
+    await this.#database.close();
   }
 }
 

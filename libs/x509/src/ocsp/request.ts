@@ -11,6 +11,8 @@ const MAX_CERT_IDS = 100;
 /** The lengths of a nonce that RFC 9654 knows. */
 const NONCE_MIN = 1;
 const NONCE_MAX = 128;
+/** Tag of NULL. */
+const NULL = 5;
 
 /** CertID of RFC 6960 section 4.1.1. */
 export interface CertId {
@@ -71,7 +73,11 @@ function readRequest(list: DerReader): CertId {
   const certId = new DerReader(der, 'ocsp.request-malformed').enter(tag.sequence, 'reqCert');
   const algorithm = certId.enter(tag.sequence, 'hashAlgorithm');
   const hash = CERT_ID_HASHES.get(algorithm.oid('hashAlgorithm'));
-  if (!algorithm.atEnd) algorithm.element('hashAlgorithm parameters');
+  // NULL or absent, which are the same (RFC 4055 section 2.1): an answer repeats them, and each form is cached by itself.
+  if (!algorithm.atEnd) {
+    const parameters = algorithm.element('hashAlgorithm parameters');
+    if (hash !== undefined && (parameters.length !== 2 || parameters[0] !== NULL)) algorithm.fail('hashAlgorithm parameters', 'are not NULL');
+  }
   algorithm.end('hashAlgorithm');
   const issuerNameHash = certId.value(tag.octetString, 'issuerNameHash');
   const issuerKeyHash = certId.value(tag.octetString, 'issuerKeyHash');

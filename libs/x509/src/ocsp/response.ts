@@ -1,9 +1,13 @@
-import { encodeExtensions } from '../certificate/extension-list.ts';
+import { DerReader } from '../der/reader.ts';
 import {
-  bitString, contextTag, enumerated, explicit, generalizedTime, octetString, oid, sequence, tlv,
+  bitString, contextTag, enumerated, explicit, generalizedTime, octetString, oid, sequence, tag, tlv,
 } from '../der/writer.ts';
 import { algorithmIdentifier, type SignatureAlgorithm } from '../key/algorithm.ts';
 import { ID_PKIX_OCSP_BASIC, ID_PKIX_OCSP_NONCE } from './oids.ts';
+
+// Encoded once: every answer has them.
+const BASIC = oid(ID_PKIX_OCSP_BASIC);
+const NONCE = oid(ID_PKIX_OCSP_NONCE);
 
 export type CertStatus =
   | { readonly status: 'good' | 'unknown' }
@@ -34,7 +38,7 @@ export const buildOcspResponseData = (fields: OcspResponseFields): Uint8Array =>
     generalizedTime(fields.producedAt),
     sequence(...fields.responses.map(singleResponse)),
     ...(fields.nonce === undefined ? [] : [
-      explicit(1, encodeExtensions([{ oid: ID_PKIX_OCSP_NONCE, critical: false, value: octetString(fields.nonce) }])),
+      explicit(1, sequence(sequence(NONCE, octetString(octetString(fields.nonce))))),
     ]),
   );
 
@@ -66,7 +70,7 @@ export function assembleOcspResponse(
     bitString(signature),
     ...(certificates.length === 0 ? [] : [explicit(0, sequence(...certificates))]),
   );
-  return sequence(enumerated(0), explicit(0, sequence(oid(ID_PKIX_OCSP_BASIC), octetString(basic))));
+  return sequence(enumerated(0), explicit(0, sequence(BASIC, octetString(basic))));
 }
 
 /** OCSPResponseStatus of RFC 6960 section 4.2.1; sigRequired (5) is never ours. */
@@ -76,3 +80,24 @@ export type OcspErrorStatus = keyof typeof ERROR_STATUS;
 
 /** OCSPResponse that says only what went wrong. It is not signed (RFC 6960 section 2.3). */
 export const ocspErrorResponse = (status: OcspErrorStatus): Uint8Array => sequence(enumerated(ERROR_STATUS[status]));
+
+/**
+ * thisUpdate of the first SingleResponse of an OCSPResponse that this responder made.
+ * @throws PkiError `internal` where it is none
+ */
+export function thisUpdateOf(response: Uint8Array): Date {
+  const outer = new DerReader(response, 'internal').enter(tag.sequence, 'OCSPResponse');
+  outer.element('responseStatus');
+  const bytes = outer.enter(contextTag(0, true), 'responseBytes').enter(tag.sequence, 'ResponseBytes');
+  bytes.element('responseType');
+  const basic = new DerReader(bytes.value(tag.octetString, 'response'), 'internal').enter(tag.sequence, 'BasicOCSPResponse');
+  const data = basic.enter(tag.sequence, 'tbsResponseData');
+  data.element('responderID');
+  data.element('producedAt');
+  const single = data.enter(tag.sequence, 'responses').enter(tag.sequence, 'SingleResponse');
+  single.element('certID');
+  single.element('certStatus');
+  const text = Buffer.from(single.value(tag.generalizedTime, 'thisUpdate')).toString('latin1');
+  const [, year, month, day, hour, minute, second] = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/.exec(text) ?? single.fail('thisUpdate', 'is no GeneralizedTime');
+  return new Date(Date.UTC(Number(year), Number(month) - 1, Number(day), Number(hour), Number(minute), Number(second)));
+}
