@@ -46,6 +46,10 @@ export { type CompiledProfile, compileProfile, type PreparedCertificate, type Pr
 export { dnsName } from './profile/dns-name.ts';
 export { Issuance, type IssuanceObserver, type IssuanceParts } from './issuance/issuance.ts';
 export { publishCrl, type CrlPublication } from './crl/publish.ts';
+export type { CrlContent, PublishedLedger, PublishedTruststore } from './ports/published.ts';
+export { crlKey, NewestCrls } from './published/newest-crls.ts';
+export { certificatesOfKey, crlBundleOf, isCurrent, lacksCrl, publishedTypes, trustedOf } from './published/objects.ts';
+export { crlPath, type CrlPlace, crlPlace } from './published/paths.ts';
 export { type CeremonyParts, holdCeremony } from './ceremony/ceremony.ts';
 export { prepareCeremony, type PreparedCeremony, type PrepareParts } from './ceremony/prepare.ts';
 export { type CeremonyObject, type CeremonyObjectKind } from './ceremony/object.ts';

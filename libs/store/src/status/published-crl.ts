@@ -1,7 +1,7 @@
 import type { CrlHead, CrlKind, CrlScope, PublishedCrl } from '@fleetroot/authority';
 import type { Queryable } from '../database.ts';
 
-interface HeadRow {
+export interface HeadRow {
   readonly ca_id: number;
   readonly scope: CrlScope;
   readonly kind: CrlKind;
@@ -13,7 +13,7 @@ interface HeadRow {
   readonly sha256: Buffer;
 }
 
-const HEAD = 'ca_id, scope, kind, number, base_number, this_update, next_update, entries, sha256';
+export const HEAD = 'ca_id, scope, kind, number, base_number, this_update, next_update, entries, sha256';
 
 /** The published CRL of the scope and kind with the highest number. */
 export async function latestCrl(
@@ -45,7 +45,7 @@ export async function crlHeads(queryable: Queryable, caId?: number): Promise<rea
   return rows.map(headOf);
 }
 
-const headOf = (row: HeadRow): CrlHead => ({
+export const headOf = (row: HeadRow): CrlHead => ({
   caId: row.ca_id, scope: row.scope, kind: row.kind, number: row.number, baseNumber: row.base_number ?? undefined,
   thisUpdate: row.this_update, nextUpdate: row.next_update, entries: row.entries, sha256: row.sha256,
 });

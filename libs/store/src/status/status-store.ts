@@ -6,6 +6,7 @@ import { usableCertificatesOf } from '../authorities/ceremony-certificates.ts';
 import { Database } from '../database.ts';
 import { PrismaTruststoreLedger } from '../repositories/truststores.ts';
 import { crlHeads, latestCrl } from './published-crl.ts';
+import { PublishedReader } from './published-reader.ts';
 import { certificateStatuses } from './statuses.ts';
 
 export interface StatusStoreOptions {
@@ -19,10 +20,13 @@ export interface StatusStoreOptions {
 export class StatusStore implements StatusLedger {
   readonly #database: Database;
   readonly #truststores: PrismaTruststoreLedger;
+  /** What is served to everybody. */
+  readonly published: PublishedReader;
 
   constructor({ databaseUrl, pool }: StatusStoreOptions) {
     this.#database = new Database(databaseUrl, pool);
     this.#truststores = new PrismaTruststoreLedger(this.#database);
+    this.published = new PublishedReader(this.#database, this.#truststores);
   }
 
   authorities(): Promise<readonly CertificationAuthority[]> {
@@ -50,7 +54,7 @@ export class StatusStore implements StatusLedger {
          SELECT m.serial, m.not_before, m.not_after, m.id, m.der FROM ceremony_certificate m WHERE m.issuer_id = $1 AND m.kind = 'ocsp-signer'
        ) AS s
        WHERE s.not_before <= $2 AND s.not_after >= $2
-         AND NOT EXISTS (SELECT FROM revocation r WHERE r.ca_id = $1 AND r.serial = s.serial)
+         AND NOT EXISTS (SELECT FROM revocation r WHERE r.ca_id = $1 AND r.serial = s.serial AND r.released_at IS NULL)
        ORDER BY s.not_before DESC, s.id DESC`, [caId, now]);
     return rows.map(({ der }) => der);
   }
