@@ -6,7 +6,7 @@ import { startStatus } from './start.ts';
 await runProcess('status', async (control) => {
   const config = readConfig([
     'logLevel', 'statusDatabaseUrl', 'databasePool', 'statusListen', 'statusInternalListen', 'statusEnrolmentSecret',
-    'ocspSignerRefreshPercent', 'hsmModule', 'ocspTokenLabel', 'ocspTokenPin', 'hsmDeadlineMs', 'hsmSessionCopies',
+    'ocspSignerRefreshPercent', 'statusCrlMemoryMb', 'hsmModule', 'ocspTokenLabel', 'ocspTokenPin', 'hsmDeadlineMs', 'hsmSessionCopies',
   ]);
   return startStatus({
     logger: createLogger({ role: 'status', level: config.logLevel }),
@@ -16,6 +16,7 @@ await runProcess('status', async (control) => {
     internalListen: config.statusInternalListen,
     enrolmentSecret: config.statusEnrolmentSecret,
     ocspSignerRefreshPercent: config.ocspSignerRefreshPercent,
+    crlMemory: config.statusCrlMemoryMb * 2 ** 20,
     token: {
       module: config.hsmModule, tokenLabel: config.ocspTokenLabel, pin: config.ocspTokenPin, deadlineMs: config.hsmDeadlineMs,
       sessionCopies: config.hsmSessionCopies === 'never' ? 'never' : 'try',

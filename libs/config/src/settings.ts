@@ -29,6 +29,7 @@ export const settings = {
   statusInternalUrl: { variable: 'FLEETROOT_STATUS_INTERNAL_URL', type: 'string', default: 'http://127.0.0.1:8082', meaning: 'where the worker finds that listener' },
   statusEnrolmentSecret: { variable: 'FLEETROOT_STATUS_ENROLMENT_SECRET', type: 'secret', meaning: 'shared by status and worker: authenticates OCSP signer requests (HMAC-SHA-256)' },
   statusPublicUrl: { variable: 'FLEETROOT_STATUS_PUBLIC_URL', type: 'string', default: 'http://127.0.0.1:8081', meaning: 'base of the URLs in AIA and CDP; baked into certificates' },
+  statusCrlMemoryMb: { variable: 'FLEETROOT_STATUS_CRL_MEMORY_MB', type: 'number', default: '256', meaning: 'megabytes of CRLs that the status app keeps in memory, their gzip included ([more](publishing.md#memory)); the one asked for last is kept whatever its size' },
   issuingCa: { variable: 'FLEETROOT_ISSUING_CA', type: 'string', default: 'ecu-issuing', meaning: 'name of the CA that issues for lines, gateways and first connections' },
   profilesDir: { variable: 'FLEETROOT_PROFILES_DIR', type: 'string', default: 'hsm-config/profiles', meaning: 'folder of the profile files' },
   hsmModule: { variable: 'FLEETROOT_HSM_MODULE', type: 'string', default: '/usr/lib/softhsm/libsofthsm2.so', meaning: 'PKCS#11 library' },
