@@ -1,5 +1,5 @@
 import type {
-  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, InspectionLedger, MadeKeyLedger, ProfileLedger, WaitingChunks,
+  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, InspectionLedger, MadeKeyLedger, ProfileLedger, PublishedLedger, WaitingChunks,
 } from '@fleetroot/authority';
 import type { Outbox } from '@fleetroot/queue';
 import type { LedgerArchive } from '@fleetroot/store';
@@ -15,6 +15,7 @@ export interface Ledger {
   readonly madeKeys: Pick<MadeKeyLedger, 'deleteDue'>;
   readonly certificates: Pick<CertificateLedger, 'markRenewalDue'>;
   readonly crls: Pick<CrlLedger, 'latest'>;
+  readonly published: PublishedLedger;
   readonly truststores: TruststoreLedger;
   readonly principals: { all(): Promise<readonly { readonly id: number; readonly name: string }[]> };
   readonly outbox: Outbox;
@@ -22,7 +23,7 @@ export interface Ledger {
   readonly leases: Leases;
   readonly inspection: InspectionLedger;
   readonly inspections: Inspections;
-  readonly heartbeats: { beat(instance: string, role: string): Promise<void> };
+  readonly heartbeats: { beat(instance: string, role: string, figures?: Readonly<Record<string, number>>): Promise<void> };
 }
 
 export interface Leases {
