@@ -1,9 +1,9 @@
-import { parseCrl } from '@fleetroot/x509';
+import { parseAnyCrl } from '@fleetroot/x509';
 
 /** undefined: these octets are no CRL of ours. */
 export function crlNumberOf(octets: Uint8Array): bigint | undefined {
   try {
-    return parseCrl(octets).number;
+    return parseAnyCrl(octets).number;
   } catch {
     return undefined;
   }
