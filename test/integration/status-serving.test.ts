@@ -161,11 +161,11 @@ describe('CRLs over HTTP', () => {
 
 describe('a reader every 20 ms while CRLs are swapped in', () => {
   it(`finds each of ${READS} answers whole, valid, and never older than the one before`, async () => {
-    let stop = false;
+    const stop = new AbortController();
     let number = BigInt(Date.now());
     const sha256s = new Set<string>();
     const writer = (async () => {
-      for (let n = 0; !stop; n++) {
+      for (let n = 0; !stop.signal.aborted; n++) {
         number += 1n;
         // From hardly anything to two slices of the reader.
         sha256s.add(hash('sha256', await publisher.publish({ number, entries: someEntries([1, 200, 30_000, 3000][n % 4] ?? 0, n) })));
@@ -188,7 +188,7 @@ describe('a reader every 20 ms while CRLs are swapped in', () => {
         seen.add(crl.number);
       }
     } finally {
-      stop = true;
+      stop.abort();
       await writer;
       agent.destroy();
     }

@@ -50,10 +50,7 @@ export class Memo<K, V> {
     const load = { began: performance.now(), value: this.#load(key) };
     this.#loads.set(key, load);
     const over = (): void => void this.#loads.delete(key);
-    load.value.then((value) => {
-      this.#known.set(key, { value, at });
-      over();
-    }, over);
+    load.value.then((value) => this.#known.set(key, { value, at }), () => undefined).finally(over);
     return load;
   }
 }
