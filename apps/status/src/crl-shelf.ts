@@ -64,16 +64,17 @@ export class CrlShelf {
     const key = crlKey(head);
     const kept = this.#lru.get(key);
     if (kept !== undefined && kept.head.number >= head.number) return kept;
-    // A delta of a full CRL that is not served yet would be of no use to who fetches both (RFC 5280 section 5.2.4).
-    if (kept !== undefined && kind === 'delta' && this.#awaitsFull(head)) return kept;
     const load = this.#load(head);
     if (kept === undefined) return load.done;
     return within(PATIENCE_MS, load.done, load.began, () => kept).then((loaded) => loaded ?? kept);
   }
 
-  #awaitsFull({ caId, scope, baseNumber }: CrlHead): boolean {
-    const full = this.#lru.peek(crlKey({ caId, scope, kind: 'full' }));
-    return full !== undefined && baseNumber !== undefined && full.head.number < baseNumber;
+  /** A delta of a full CRL that is not served yet would be of no use to who fetches both (RFC 5280 section 5.2.4). */
+  async #withFull({ caId, scope, baseNumber }: CrlHead): Promise<void> {
+    const newest = this.#parts.view.crls.get(caId, scope, 'full');
+    if (baseNumber === undefined || newest === undefined) return;
+    const served = this.#lru.peek(crlKey(newest));
+    if (served !== undefined && served.head.number < baseNumber) await this.#load(newest).done;
   }
 
   async #readAhead(): Promise<void> {
@@ -97,7 +98,7 @@ export class CrlShelf {
     if (under !== undefined && under.number >= head.number) return under;
     const kept = this.#lru.peek(key);
     if (kept !== undefined && kept.head.number >= head.number) return { began: 0, done: Promise.resolve(kept) };
-    const load = { number: head.number, began: performance.now(), done: this.#read(head, key) };
+    const load = { number: head.number, began: performance.now(), done: this.#withFull(head).then(() => this.#read(head, key)) };
     this.#loads.set(key, load);
     const over = (): void => {
       if (this.#loads.get(key) === load) this.#loads.delete(key);
