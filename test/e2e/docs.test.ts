@@ -20,7 +20,7 @@ afterAll(async () => {
   if (folder) rmSync(folder, { recursive: true, force: true });
 });
 
-test.each(['getting-started.md', 'api.md', 'made-keys.md', 'lines.md', 'revocation.md'])('the commands of docs/%s run', (page) => {
+test.each(['getting-started.md', 'api.md', 'made-keys.md', 'lines.md', 'revocation.md', 'publishing.md'])('the commands of docs/%s run', (page) => {
   const text = readFileSync(new URL(`../../docs/${page}`, import.meta.url), 'utf8');
   const blocks = [...text.matchAll(/<!-- run -->\n```sh\n([\s\S]*?)```/g)].map((match) => match[1] ?? '');
   expect(blocks.length).toBeGreaterThan(1);

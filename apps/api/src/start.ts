@@ -18,6 +18,7 @@ import { DeviceIssuance } from './device/device-issuance.ts';
 import { DeviceListener, deviceTls } from './device/device-listener.ts';
 import { OperationalCertificates } from './device/operational-certificate.ts';
 import { TlsIdentityKeeper } from './device/tls-identity.ts';
+import { copiesFigures } from './copies-figures.ts';
 import { fsckFigures } from './fsck-figures.ts';
 import { issuerFigures } from './issuer-figures.ts';
 import { KeyDelivery } from './key-batches/key-delivery.ts';
@@ -112,6 +113,7 @@ export async function startApi(config: ApiConfig, logger: Logger, given: Partial
     const metrics = new Metrics('api');
     issuerFigures(metrics, store.heartbeats, store.issuance);
     fsckFigures(metrics, store.inspections, clock);
+    copiesFigures(metrics, store.heartbeats);
     const options = httpOptions(config, logger, metrics, limits);
 
     const deviceApp = await createHttpApp(deviceModule(parts), {

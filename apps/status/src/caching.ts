@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 /** What HTTP may know of an object that is served: how long a cache may keep it, and how to ask whether it changed. */
 export interface Freshness {
@@ -13,14 +13,18 @@ const LONGEST_AGE = 300;
 
 /** Freshness of an object that holds from `thisUpdate` to `nextUpdate`: a cache never keeps it beyond its end. */
 export function freshUntil(octets: Uint8Array, thisUpdate: Date, nextUpdate: Date, now: Date): Freshness {
-  const left = Math.floor((nextUpdate.getTime() - now.getTime()) / 1000);
-  return { etag: etagOf(octets), lastModified: thisUpdate, maxAge: Math.max(0, Math.min(LONGEST_AGE, left)) };
+  return { etag: etagOf(octets), lastModified: thisUpdate, maxAge: ageUntil(nextUpdate, now) };
 }
 
+/** How long a cache may keep what holds until `nextUpdate`, in seconds, and what is replaced often not longer than `longest`. */
+export const ageUntil = (nextUpdate: Date, now: Date, longest = LONGEST_AGE): number =>
+  Math.max(0, Math.min(longest, Math.floor((nextUpdate.getTime() - now.getTime()) / 1000)));
+
 /** A strong entity tag of the octets. */
-export function etagOf(octets: Uint8Array): string {
-  return `"${createHash('sha256').update(octets).digest('base64url').slice(0, 27)}"`;
-}
+export const etagOf = (octets: Uint8Array): string => tagOf(hash('sha256', octets, 'buffer'));
+
+/** That of octets with this SHA-256, or of their gzip: another representation. */
+export const tagOf = (sha256: Uint8Array, form: '' | '-gz' = ''): string => `"${Buffer.from(sha256).toString('base64url').slice(0, 27)}${form}"`;
 
 export function cacheHeaders(freshness: Freshness, now: Date): Record<string, string> {
   return {

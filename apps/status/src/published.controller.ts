@@ -1,9 +1,10 @@
 import { Controller, Get, Inject, Param, Req, Res } from '@nestjs/common';
+import { type CrlPlace, crlPlace } from '@fleetroot/authority';
 import { type Clock, PkiError } from '@fleetroot/core';
 import { Public } from '@fleetroot/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { cacheHeaders, isUnchanged } from './caching.ts';
-import { Published, type PublishedObject } from './published.ts';
+import { Published } from './published.ts';
+import { answerWith, type PublishedObject } from './representation.ts';
 
 /** Token of the clock in Nest's container. */
 export const CLOCK = Symbol('clock');
@@ -30,7 +31,14 @@ export class PublishedController {
 
   @Get('crl/:file')
   async crl(@Param('file') file: string, @Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
-    await this.#send(request, reply, await this.#published.crl(nameOf(file, '.crl')));
+    await this.#send(request, reply, await this.#published.crl(placeOf(`crl/${file}`)));
+  }
+
+  @Get('crl/:ca/:shards/:file')
+  async shard(
+    @Param('ca') ca: string, @Param('shards') shards: string, @Param('file') file: string, @Req() request: FastifyRequest, @Res() reply: FastifyReply,
+  ): Promise<void> {
+    await this.#send(request, reply, await this.#published.crl(placeOf(`crl/${ca}/${shards}/${file}`)));
   }
 
   @Get('truststores/:file')
@@ -42,13 +50,20 @@ export class PublishedController {
   }
 
   async #send(request: FastifyRequest, reply: FastifyReply, object: PublishedObject): Promise<void> {
-    void reply.headers(cacheHeaders(object.freshness, this.#clock.now()));
-    if (isUnchanged(request.headers, object.freshness)) await reply.code(304).send();
-    else await reply.type(object.mediaType).send(Buffer.from(object.octets));
+    const { status, headers, body } = await answerWith(object, request, this.#clock.now());
+    void reply.code(status).headers(headers);
+    await (body === undefined ? reply.send() : reply.send(Buffer.from(body.buffer, body.byteOffset, body.length)));
   }
 }
 
-/** `NAME` of `NAME.crl`. @throws PkiError `http.not-found` */
+/** @throws PkiError `http.not-found` */
+function placeOf(path: string): CrlPlace {
+  const place = crlPlace(path);
+  if (place === undefined) throw new PkiError('http.not-found', 'CRLs are called CA.crl and CA/SHARDS/SHARD.crl, deltas the same with .delta.crl');
+  return place;
+}
+
+/** `NAME` of `NAME.cer`. @throws PkiError `http.not-found` */
 function nameOf(file: string, suffix: string): string {
   const name = file.endsWith(suffix) ? file.slice(0, -suffix.length) : '';
   if (!/^[a-z0-9][a-z0-9-]{0,63}$/.test(name)) throw new PkiError('http.not-found', `nothing of this name; objects here are called NAME${suffix}`);

@@ -1,131 +1,176 @@
-import { type Clock, equalBytes, PkiError } from '@fleetroot/core';
+import { type Clock, PkiError } from '@fleetroot/core';
 import {
-  type CeremonyCertificate, type CertificationAuthority, isTrusted, type PublishedCrl, signsStatus, type StatusLedger,
+  type CertificationAuthority, certificatesOfKey, crlBundleOf, type CrlPlace, isCurrent, isTrusted, lacksCrl, type PublishedLedger, publishedTypes,
+  type PublishedTruststore, signsStatus, trustedOf,
 } from '@fleetroot/authority';
-import type { TruststoreVersion } from '@fleetroot/trust';
-import { encodeCertsOnly, encodePem } from '@fleetroot/x509';
-import { type Freshness, etagOf, freshUntil } from './caching.ts';
-import { Memo } from './memo.ts';
+import { ageUntil } from './caching.ts';
+import { Copy } from './copy.ts';
+import { CrlShelf, type ShelvedCrl } from './crl-shelf.ts';
+import { LedgerView, type LedgerViewOptions } from './ledger-view.ts';
+import { Lru } from './lru.ts';
+import type { PublishedObject } from './representation.ts';
 
-export type PublishedLedger = Pick<StatusLedger, 'authorities' | 'latestCrl'> & {
-  /** @throws PkiError `truststore.not-found` */
-  truststore(name: string): Promise<TruststoreVersion>;
-  /** What ceremonies have made for the key of the CA, neither expired nor revoked at `now`: its own certificates, and those by others. */
-  ceremonyCertificates(caId: number, now: Date): Promise<readonly CeremonyCertificate[]>;
-};
+export interface PublishedOptions extends Pick<LedgerViewOptions, 'onAway' | 'onBack'> {
+  /** Octets of CRLs in memory; bundles take a quarter of it beside. */
+  readonly limit?: number;
+  readonly onError?: (error: unknown) => void;
+}
 
-export interface PublishedObject {
-  readonly octets: Uint8Array;
-  readonly mediaType: string;
-  readonly freshness: Freshness;
+interface Bundle {
+  /** What it was made of. */
+  readonly of: string;
+  readonly copy: Copy;
+  readonly held: number;
+  readonly ends: Date;
 }
 
 /** A CA certificate changes when it is renewed, seldom and long before its end: a cache may keep it for an hour, in seconds. */
 const CERTIFICATE_AGE = 3600;
-/** How long what was read from the ledger is served again, in milliseconds. */
-const AUTHORITIES_MS = 1000;
-const CRL_MS = 1000;
+/** Truststores, their CRLs and deltas: what tells of a revocation within seconds is not kept for minutes. */
+const SHORT_AGE = 60;
+const DEFAULT_LIMIT = 256 << 20;
 
-/** What relying parties fetch besides OCSP: CA certificates, CRLs, truststores with the CRLs of every CA in them. */
+/**
+ * What relying parties fetch besides OCSP: CA certificates, CRLs, truststores with the CRLs of every CA in them. All from
+ * memory; what was read once is served on while the ledger is away.
+ */
 export class Published {
   readonly #clock: Clock;
-  readonly #authorities: Memo<'all', readonly CertificationAuthority[]>;
-  readonly #crls: Memo<number, PublishedCrl | undefined>;
-  readonly #truststores: Memo<string, TruststoreVersion>;
-  readonly #ceremonies: Memo<number, readonly CeremonyCertificate[]>;
+  readonly #view: LedgerView;
+  readonly #shelf: CrlShelf;
+  readonly #bundles: Lru<Bundle>;
 
-  constructor(ledger: PublishedLedger, clock: Clock) {
+  constructor(ledger: PublishedLedger, clock: Clock, { limit = DEFAULT_LIMIT, ...options }: PublishedOptions = {}) {
     this.#clock = clock;
-    this.#authorities = new Memo(() => ledger.authorities(), AUTHORITIES_MS, clock);
-    this.#crls = new Memo((caId) => ledger.latestCrl(caId), CRL_MS, clock);
-    this.#truststores = new Memo((name) => ledger.truststore(name), CRL_MS, clock);
-    this.#ceremonies = new Memo((caId) => ledger.ceremonyCertificates(caId, clock.now()), AUTHORITIES_MS, clock);
+    this.#view = new LedgerView(ledger, clock, { ...options, onCrls: (heads) => this.#shelf.renew(heads) });
+    this.#shelf = new CrlShelf({ view: this.#view, ledger, limit, ...(options.onError === undefined ? {} : { onError: options.onError }) });
+    this.#bundles = new Lru(limit / 4);
   }
 
-  /** The same objects for some seconds: what is read from a certificate is remembered by its CA. */
-  authorities(): Promise<readonly CertificationAuthority[]> {
-    return this.#authorities.get('all');
+  /** Looks at the ledger from now on. What is there by then is known on return, unless the ledger is away. */
+  start(): Promise<void> {
+    return this.#view.start();
+  }
+
+  /** Looks at the ledger now. @throws PkiError `store.unavailable` */
+  refresh(): Promise<void> {
+    return this.#view.refresh();
+  }
+
+  stop(): void {
+    this.#view.stop();
+  }
+
+  /** Since when the ledger has been away, and what was read before is served; undefined: it is at hand. */
+  get awaySince(): Date | undefined {
+    return this.#view.awaySince;
+  }
+
+  /** Octets of CRLs in memory, of bundles too. */
+  get held(): number {
+    return this.#shelf.held + this.#bundles.held;
+  }
+
+  /** The same objects for as long as they say the same: what is read from a certificate is remembered by its CA. */
+  async authorities(): Promise<readonly CertificationAuthority[]> {
+    return (await this.#view.look()).authorities;
   }
 
   /** The newest certificate of the CA. @throws PkiError `ca.not-found` */
   async certificate(ca: string): Promise<PublishedObject> {
-    const { certificate } = await this.#authority(ca);
-    return {
-      octets: certificate, mediaType: 'application/pkix-cert',
-      // No date: one that was renewed may be on record long after it was made, and be new to who asks by date.
-      freshness: { etag: etagOf(certificate), lastModified: undefined, maxAge: CERTIFICATE_AGE },
-    };
+    return certificateObject((await this.#authority(ca)).certificate, publishedTypes.certificate);
   }
 
-  /**
-   * Every certificate of the CA's key that a path may go through, cross-certificates among them, as a certs-only message
-   * (RFC 5280 section 4.2.2.1).
-   * @throws PkiError `ca.not-found`
-   */
+  /** Every certificate of the CA's key. @throws PkiError `ca.not-found` */
   async certificates(ca: string): Promise<PublishedObject> {
-    const { id, certificate } = await this.#authority(ca);
-    const all = [certificate, ...(await this.#ceremonies.get(id)).map((made) => made.certificate)];
-    const once = all.filter((der, place) => all.findIndex((other) => equalBytes(other, der)) === place);
-    const octets = encodeCertsOnly({ certificates: once });
-    return {
-      octets, mediaType: 'application/pkcs7-mime; smime-type=certs-only',
-      freshness: { etag: etagOf(octets), lastModified: undefined, maxAge: CERTIFICATE_AGE },
-    };
+    const { certificates } = await this.#view.look();
+    return certificateObject(certificatesOfKey(await this.#authority(ca), certificates), publishedTypes.certificates);
   }
 
   /** The CRL published last, even where it has expired: who is to judge it must see it. @throws PkiError `ca.not-found`, `crl.not-found` */
-  async crl(ca: string): Promise<PublishedObject> {
+  async crl({ ca, scope, kind }: CrlPlace): Promise<PublishedObject> {
     const { id } = await this.#authority(ca);
-    const crl = await this.#crls.get(id);
-    if (crl === undefined) throw new PkiError('crl.not-found', `no CRL of ${ca} is published yet`);
+    const known = await this.#crl(id, scope, kind);
+    if (known === undefined) throw new PkiError('crl.not-found', `no ${kind === 'delta' ? 'delta ' : ''}CRL of ${ca} is published ${scope === 'all' ? '' : `for its shard ${scope} `}yet`);
+    const { head, copy, dated } = known;
     return {
-      octets: crl.der, mediaType: 'application/pkix-crl',
-      freshness: freshUntil(crl.der, crl.thisUpdate, crl.nextUpdate, this.#clock.now()),
+      copy, mediaType: publishedTypes.crl, compressible: true,
+      freshness: { lastModified: dated ? head.thisUpdate : undefined, maxAge: ageUntil(head.nextUpdate, this.#clock.now(), kind === 'delta' ? SHORT_AGE : undefined) },
     };
   }
 
-  /** @throws PkiError `truststore.not-found` */
+  /** No date, here and of its CRLs: two may be of one second, and who asks by date would keep the one before. @throws PkiError `truststore.not-found` */
   async truststore(name: string): Promise<PublishedObject> {
-    const { pem, createdAt } = await this.#truststores.get(name);
-    return pemObject(pem, createdAt, 60);
+    const { pem } = await this.#truststore(name);
+    return { copy: new Copy(Buffer.from(pem)), mediaType: publishedTypes.pem, compressible: false, freshness: { lastModified: undefined, maxAge: SHORT_AGE } };
   }
 
   /**
    * A CRL for each CA in the truststore that is to be trusted, in its order: with one missing or expired, nginx and others
-   * refuse every client. One that is revoked or retired has none any more, and goes with the next version.
+   * refuse every client.
    * @throws PkiError `truststore.not-found`, `truststore.incomplete`
    */
   async truststoreCrls(name: string): Promise<PublishedObject> {
-    const { caIds, createdAt } = await this.#truststores.get(name);
-    const all = await this.authorities();
-    const trusted = caIds.flatMap((caId) => all.find(({ id }) => id === caId) ?? []).filter((ca) => isTrusted(ca, all));
-    const crls = await Promise.all(trusted.map((ca) => this.#currentCrl(ca)));
-    const now = this.#clock.now().getTime();
-    const newest = new Date(Math.max(createdAt.getTime(), ...crls.map((crl) => crl.thisUpdate.getTime())));
-    const left = Math.floor((Math.min(...crls.map((crl) => crl.nextUpdate.getTime())) - now) / 1000);
-    return pemObject(crls.map((crl) => encodePem('X509 CRL', crl.der)).join(''), newest, Math.min(60, left));
+    const truststore = await this.#truststore(name);
+    const trusted = trustedOf(truststore, await this.authorities());
+    const now = this.#clock.now();
+    const crls = new Map<number, ShelvedCrl>();
+    for (const ca of trusted) {
+      const crl = await this.#crl(ca.id, 'all', 'full');
+      if (crl === undefined || !isCurrent(crl.head, now)) throw lacksCrl(ca);
+      crls.set(ca.id, crl);
+    }
+    const { copy, ends } = this.#bundle(name, truststore, trusted, crls, now);
+    return { copy, mediaType: publishedTypes.pem, compressible: true, freshness: { lastModified: undefined, maxAge: ageUntil(ends, now, SHORT_AGE) } };
   }
 
   /** @throws PkiError `crl.not-found` that names the CAs whose CRLs are made here and which have none, or an expired one */
   async checkCrls(): Promise<void> {
-    const without: string[] = [];
     const all = await this.authorities();
-    for (const authority of all.filter((ca) => isAskedFor(ca, all))) {
-      const crl = await this.#crls.get(authority.id);
-      if (crl === undefined || crl.nextUpdate <= this.#clock.now()) without.push(authority.name);
-    }
+    const now = this.#clock.now();
+    const without = all.filter((ca) => isAskedFor(ca, all) && !isCurrent(this.#view.crls.get(ca.id), now)).map(({ name }) => name);
     if (without.length > 0) throw new PkiError('crl.not-found', `no current CRL of ${without.join(', ')}`);
   }
 
-  async #currentCrl(ca: CertificationAuthority): Promise<PublishedCrl> {
-    const crl = await this.#crls.get(ca.id);
-    if (crl !== undefined && crl.nextUpdate > this.#clock.now()) return crl;
-    const next = signsStatus(ca) ? 'try again once it is published' : 'its key is not online: have a ceremony sign the next one, and import it';
-    throw new PkiError('truststore.incomplete', `${ca.name} has no current CRL: ${next}`);
+  async #crl(caId: number, scope: CrlPlace['scope'], kind: CrlPlace['kind']): Promise<ShelvedCrl | undefined> {
+    await this.#view.look();
+    const known = await this.#shelf.get(caId, scope, kind);
+    if (known !== undefined || this.awaySince !== undefined) return known;
+    // It may have been published since the last look, or newer ones since that knew of it.
+    await this.#view.lookAgain();
+    return this.#shelf.get(caId, scope, kind);
+  }
+
+  #bundle(name: string, { version }: PublishedTruststore, trusted: readonly CertificationAuthority[], crls: ReadonlyMap<number, ShelvedCrl>, now: Date): Bundle {
+    const all = [...crls.values()];
+    const of = [version, ...trusted.map(({ id }) => `${id}:${crls.get(id)?.head.number ?? ''}`)].join(' ');
+    const kept = this.#bundles.get(name);
+    if (kept?.of === of) return kept;
+    const octets = crlBundleOf(trusted, (id) => {
+      const crl = crls.get(id);
+      return crl === undefined ? undefined : { nextUpdate: crl.head.nextUpdate, der: crl.copy.octets };
+    }, now);
+    const copy = new Copy(octets, (by) => this.#bundles.grown(name, bundle, by));
+    const bundle: Bundle = {
+      of, copy,
+      ends: new Date(Math.min(...all.map(({ head }) => head.nextUpdate.getTime()))),
+      get held() {
+        return copy.held;
+      },
+    };
+    this.#bundles.set(name, bundle);
+    return bundle;
+  }
+
+  async #truststore(name: string): Promise<PublishedTruststore> {
+    const found = (await this.#view.look()).truststores.get(name) ?? (await this.#view.lookAgain()).truststores.get(name);
+    if (found === undefined) throw new PkiError('truststore.not-found');
+    return found;
   }
 
   async #authority(name: string): Promise<CertificationAuthority> {
-    const found = (await this.authorities()).find((authority) => authority.name === name);
+    const named = (all: readonly CertificationAuthority[]): CertificationAuthority | undefined => all.find((ca) => ca.name === name);
+    const found = named(await this.authorities()) ?? named((await this.#view.lookAgain()).authorities);
     if (found === undefined) throw new PkiError('ca.not-found', 'no CA of this name');
     return found;
   }
@@ -139,7 +184,6 @@ export class Published {
 export const isAskedFor = (ca: CertificationAuthority, all: readonly CertificationAuthority[]): boolean =>
   signsStatus(ca) && ca.state !== 'prepared' && isTrusted(ca, all);
 
-function pemObject(pem: string, lastModified: Date, maxAge: number): PublishedObject {
-  const octets = Buffer.from(pem);
-  return { octets, mediaType: 'application/x-pem-file', freshness: { etag: etagOf(octets), lastModified, maxAge } };
-}
+/** No date: a certificate that was renewed may be on record long after it was made, and be new to who asks by date. */
+const certificateObject = (octets: Uint8Array, mediaType: string): PublishedObject =>
+  ({ copy: new Copy(octets), mediaType, compressible: false, freshness: { lastModified: undefined, maxAge: CERTIFICATE_AGE } });

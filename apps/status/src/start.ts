@@ -1,6 +1,6 @@
 import { type Clock, PkiError, type Secret, systemClock } from '@fleetroot/core';
 import { type Address } from '@fleetroot/config';
-import { createHttpApp, type RequestOutcome } from '@fleetroot/http';
+import { createHttpApp, type Degraded, type RequestOutcome } from '@fleetroot/http';
 import { openStatusStore } from '@fleetroot/store';
 import { type Logger, Metrics, type ProcessControl, type Running } from '@fleetroot/telemetry';
 import { OCSP_MAX_OCTETS } from '@fleetroot/x509';
@@ -22,6 +22,8 @@ export interface StatusOptions {
   /** What is not given is as the settings have it by default. */
   readonly ocsp?: Partial<OcspOptions>;
   readonly token: SignerKeyOptions;
+  /** Octets of CRLs in memory. */
+  readonly crlMemory?: number;
   readonly clock?: Clock;
 }
 
@@ -43,7 +45,16 @@ export async function startStatus(options: StatusOptions, control: ProcessContro
     const key = await openSignerKey(options.token);
     closing.push(() => key.signer.close());
 
-    const published = new Published(store, clock);
+    const published = new Published(store.published, clock, {
+      ...(options.crlMemory === undefined ? {} : { limit: options.crlMemory }),
+      onAway: (error) => logger.warn({ err: error }, 'the database is away: what was read before is served from memory'),
+      onBack: (awaySince) => logger.info({ awaySince: awaySince.toISOString() }, 'the database is back'),
+      onError: (error) => logger.warn({ err: error }, 'a published CRL could not be read'),
+    });
+    await published.start();
+    closing.push(async () => published.stop());
+    metrics.gauge({ name: 'fleetroot_status_published_octets', help: 'Octets of CRLs and bundles in memory, with their gzip', collect: (gauge) => gauge.set(published.held) });
+    metrics.gauge({ name: 'fleetroot_status_degraded', help: '1 while the database is away and what was read before is served', collect: (gauge) => gauge.set(published.awaySince === undefined ? 0 : 1) });
     const signers = new OcspSigners({
       ledger: { authorities: () => published.authorities(), ocspSigners: store.ocspSigners.bind(store) }, key, clock, refreshPercent: options.ocspSignerRefreshPercent,
     });
@@ -51,7 +62,7 @@ export async function startStatus(options: StatusOptions, control: ProcessContro
     closing.push(() => ocsp.close());
     const health = {
       role: 'status',
-      checks: { database: () => store.ping(), ocspSigner: () => signers.check(), crl: () => published.checkCrls() },
+      checks: { database: () => databaseCheck(published), ocspSigner: () => signers.check(), crl: () => published.checkCrls() },
     };
 
     const common = { logger, requestTimeoutMs: REQUEST_TIMEOUT_MS, onOutcome: outcomeMetric(metrics) };
@@ -69,6 +80,14 @@ export async function startStatus(options: StatusOptions, control: ProcessContro
     await close();
     throw error;
   }
+}
+
+/** @throws PkiError `store.unavailable` where there is nothing to serve without it */
+async function databaseCheck(published: Published): Promise<Degraded | void> {
+  // Throws where nothing was ever read.
+  await published.authorities();
+  const since = published.awaySince;
+  if (since !== undefined) return { reason: 'the database is away: CRLs, CA certificates and truststores are served from memory until their nextUpdate', since };
 }
 
 async function listen(app: { listen(port: number, host: string): Promise<unknown> }, { host, port }: Address): Promise<void> {

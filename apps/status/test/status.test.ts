@@ -1,13 +1,14 @@
 import { describe, expect, it, test } from 'vitest';
-import { caName, Secret, toHex } from '@fleetroot/core';
-import type { CeremonyCertificate, CertificationAuthority, PublishedCrl } from '@fleetroot/authority';
+import { caName, PkiError, Secret, toHex } from '@fleetroot/core';
+import type { CeremonyCertificate, CertificationAuthority, CrlPlace, PublishedLedger } from '@fleetroot/authority';
 import { decodeCertsOnly, decodePem, parseCertificate, parseRequest, verifyPossession } from '@fleetroot/x509';
 import { certify, named, p256 } from '../../../test/support/software-ca.ts';
 import { cacheHeaders, etagOf, freshUntil, isUnchanged } from '../src/caching.ts';
 import { Enrolment, enrolmentHmac } from '../src/enrolment.ts';
 import { Memo } from '../src/memo.ts';
 import { isDue, OcspSigners } from '../src/ocsp-signers.ts';
-import { Published, type PublishedLedger } from '../src/published.ts';
+import { Published } from '../src/published.ts';
+import { crlOf, type TestCrl } from './test-crl.ts';
 
 const at = (seconds: number): Date => new Date(Date.UTC(2026, 10, 22) + seconds * 1000);
 
@@ -66,6 +67,31 @@ describe('what is remembered', () => {
     await expect(memo.get('bad')).rejects.toThrow('no');
     expect(loads).toBe(5);
   });
+  it('is given on while the ledger is away, asked for anew each time it is due, and forgotten when it is said to be gone', async () => {
+    const time = clock();
+    let answer: () => string = () => 'first';
+    let loads = 0;
+    const memo = new Memo(async () => {
+      loads++;
+      return answer();
+    }, 1000, time);
+    const fail = (code: 'store.unavailable' | 'truststore.not-found') => () => { throw new PkiError(code); };
+    expect(await memo.get('a')).toBe('first');
+    answer = fail('store.unavailable');
+    for (const seconds of [1, 1, 2]) {
+      time.set(seconds);
+      expect(await memo.get('a')).toBe('first');
+    }
+    expect(loads).toBe(3);
+    answer = () => 'second';
+    time.set(3);
+    expect(await memo.get('a')).toBe('second');
+    answer = fail('truststore.not-found');
+    time.set(4);
+    await expect(memo.get('a')).rejects.toMatchObject({ code: 'truststore.not-found' });
+    answer = fail('store.unavailable');
+    await expect(memo.get('a')).rejects.toMatchObject({ code: 'store.unavailable' });
+  });
 });
 
 test.each([
@@ -88,14 +114,20 @@ const ca = (id: number, name: string, more: Partial<CertificationAuthority> = {}
 const revocation = { revokedAt: at(-1), reason: 2 };
 
 describe('published objects', () => {
-  const crl = (caId: number, nextUpdate: Date): PublishedCrl => ({ caId, number: 1n, thisUpdate: at(-10), nextUpdate, der: Uint8Array.of(0x30, caId) });
+  const crl = (caId: number, nextUpdate: Date): TestCrl => crlOf({ caId, thisUpdate: at(-10), nextUpdate }, Uint8Array.of(0x30, caId));
+  const whole = (name: string): CrlPlace => ({ ca: name, scope: 'all', kind: 'full' });
   const fleet = [ca(1, 'root'), ca(2, 'issuing', { parentId: 1 }), ca(3, 'gone', { state: 'retired' })];
-  function published(crls: readonly PublishedCrl[], authorities = fleet, made: readonly CeremonyCertificate[] = []): Published {
+  function published(crls: readonly TestCrl[], authorities = fleet, made: readonly CeremonyCertificate[] = []): Published {
     const ledger: PublishedLedger = {
       authorities: async () => authorities,
-      latestCrl: async (caId) => crls.find((one) => one.caId === caId),
-      truststore: async (name) => ({ truststore: name, version: 1, caIds: [1, 2], sha256: new Uint8Array(32), pem: 'PEM', createdAt: at(-5) }),
-      ceremonyCertificates: async (caId) => made.filter(({ subjectId }) => subjectId === caId),
+      usableCertificates: async () => made,
+      truststoreVersions: async () => new Map([['fleet', 1]]),
+      truststore: async (name) => ({ truststore: name, version: 1, caIds: [1, 2], pem: 'PEM', createdAt: at(-5) }),
+      crlsSince: async () => ({ heads: crls, at: at(0) }),
+      crlContent: async ({ caId }) => {
+        const found = crls.find((one) => one.caId === caId);
+        return found === undefined ? undefined : { der: found.der, dated: true };
+      },
     };
     return new Published(ledger, { now: () => at(0) });
   }
@@ -105,8 +137,8 @@ describe('published objects', () => {
   test.each<[string, (from: Published) => Promise<unknown>, string]>([
     ['a CA that is not', (from) => from.certificate('nobody'), 'ca.not-found'],
     ['the certificates of a CA that is not', (from) => from.certificates('nobody'), 'ca.not-found'],
-    ['the CRL of a CA that is not', (from) => from.crl('nobody'), 'ca.not-found'],
-    ['a CRL that is not there yet', (from) => from.crl('issuing'), 'crl.not-found'],
+    ['the CRL of a CA that is not', (from) => from.crl(whole('nobody')), 'ca.not-found'],
+    ['a CRL that is not there yet', (from) => from.crl(whole('issuing')), 'crl.not-found'],
     ['a bundle that lacks a CRL', (from) => from.truststoreCrls('fleet'), 'truststore.incomplete'],
     ['readiness without a CRL', (from) => from.checkCrls(), 'crl.not-found'],
   ])('refuses %s', async (_name, ask, code) => {
@@ -116,12 +148,12 @@ describe('published objects', () => {
     const from = published([crl(1, at(60)), crl(2, at(-1))]);
     await expect(from.truststoreCrls('fleet')).rejects.toMatchObject({ code: 'truststore.incomplete', message: expect.stringContaining('issuing') });
     await expect(from.checkCrls()).rejects.toMatchObject({ code: 'crl.not-found', message: 'no current CRL of issuing' });
-    expect((await from.crl('issuing')).freshness.maxAge).toBe(0);
+    expect((await from.crl(whole('issuing'))).freshness.maxAge).toBe(0);
   });
   it('bundles a CRL for each CA of the truststore, for no longer than the first of them holds', async () => {
     const from = published([crl(1, at(60)), crl(2, at(20))]);
     const bundle = await from.truststoreCrls('fleet');
-    expect(Buffer.from(bundle.octets).toString().match(/BEGIN X509 CRL/g)).toHaveLength(2);
+    expect(Buffer.from(bundle.copy.octets).toString().match(/BEGIN X509 CRL/g)).toHaveLength(2);
     expect(bundle.freshness.maxAge).toBe(20);
     await from.checkCrls();
   });
@@ -132,7 +164,7 @@ describe('published objects', () => {
     await from.checkCrls();
   });
   it('bundle an imported CRL like one of ours', async () => {
-    expect(Buffer.from((await offline(at(60)).truststoreCrls('fleet')).octets).toString().match(/BEGIN X509 CRL/g)).toHaveLength(2);
+    expect(Buffer.from((await offline(at(60)).truststoreCrls('fleet')).copy.octets).toString().match(/BEGIN X509 CRL/g)).toHaveLength(2);
   });
   test.each<[string, Partial<CertificationAuthority>, Partial<CertificationAuthority>, number]>([
     ['one that is revoked', {}, { state: 'compromised', revocation }, 1],
@@ -140,7 +172,7 @@ describe('published objects', () => {
     ['one below a CA that is revoked', { state: 'retired', revocation }, {}, 0],
   ])('leave out of a bundle the CRL of %s', async (_, ofRoot, ofIssuing, expected) => {
     const from = published([crl(1, at(60))], [ca(1, 'root', ofRoot), ca(2, 'issuing', { parentId: 1, ...ofIssuing })]);
-    const text = Buffer.from((await from.truststoreCrls('fleet')).octets).toString();
+    const text = Buffer.from((await from.truststoreCrls('fleet')).copy.octets).toString();
     expect(text.match(/BEGIN X509 CRL/g) ?? []).toHaveLength(expected);
   });
   it('are ready without the CRL of a CA that does not issue yet', () => published([], [ca(1, 'next', { state: 'prepared' })]).checkCrls());
@@ -155,13 +187,13 @@ describe('published objects', () => {
     const from = (certificate: Uint8Array) => published([], [ca(2, 'issuing', { certificate })], [made('ca', renewed), made('ca', old), made('cross', cross)]);
     it('are the newest alone, whose tag changes with it and which no cache keeps for long', async () => {
       const [before, after] = [await from(old.certificate).certificate('issuing'), await from(renewed.certificate).certificate('issuing')];
-      expect(after.octets).toEqual(renewed.certificate);
-      expect(after.freshness.etag).not.toBe(before.freshness.etag);
+      expect(after.copy.octets).toEqual(renewed.certificate);
+      expect(after.copy.etag).not.toBe(before.copy.etag);
       expect(after.freshness.maxAge).toBeLessThanOrEqual(3600);
-      expect(isUnchanged({ 'if-modified-since': at(1).toUTCString() }, after.freshness), 'made before it was asked for last').toBe(false);
+      expect(after.freshness.lastModified, 'made before it was asked for last').toBeUndefined();
     });
     it('are all of them in a certs-only message, each once', async () => {
-      const { octets, mediaType } = await from(renewed.certificate).certificates('issuing');
+      const { copy: { octets }, mediaType } = await from(renewed.certificate).certificates('issuing');
       expect(mediaType).toBe('application/pkcs7-mime; smime-type=certs-only');
       const within = decodeCertsOnly(octets).certificates.map(toHex);
       expect(within.toSorted()).toEqual([old, renewed, cross].map(({ certificate }) => toHex(certificate)).toSorted());

@@ -1,5 +1,6 @@
 import type {
-  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, InspectionLedger, MadeKeyLedger, ProfileLedger, RevocationJobLedger, WaitingChunks,
+  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, InspectionLedger, MadeKeyLedger, ProfileLedger, PublishedLedger, RevocationJobLedger,
+  WaitingChunks,
 } from '@fleetroot/authority';
 import type { Outbox } from '@fleetroot/queue';
 import type { LedgerArchive } from '@fleetroot/store';
@@ -16,6 +17,7 @@ export interface Ledger {
   readonly certificates: Pick<CertificateLedger, 'markRenewalDue'>;
   readonly revocationJobs: Pick<RevocationJobLedger, 'running' | 'runPage'>;
   readonly crls: Pick<CrlLedger, 'latest'>;
+  readonly published: PublishedLedger;
   readonly truststores: TruststoreLedger;
   readonly principals: { all(): Promise<readonly { readonly id: number; readonly name: string }[]> };
   readonly outbox: Outbox;
@@ -23,7 +25,7 @@ export interface Ledger {
   readonly leases: Leases;
   readonly inspection: InspectionLedger;
   readonly inspections: Inspections;
-  readonly heartbeats: { beat(instance: string, role: string): Promise<void> };
+  readonly heartbeats: { beat(instance: string, role: string, figures?: Readonly<Record<string, number>>): Promise<void> };
 }
 
 export interface Leases {

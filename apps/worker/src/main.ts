@@ -7,12 +7,13 @@ import { openStore } from '@fleetroot/store';
 import { createLogger, runProcess } from '@fleetroot/telemetry';
 import { startWorker } from './start.ts';
 import { archiveRule } from './tasks/archive.ts';
+import { copyRule } from './tasks/copies.ts';
 
 await runProcess('worker', async () => {
   const config = readConfig([
     'logLevel', 'databaseUrl', 'databasePool', 'ledgerKey', 'queueBackend', 'redisUrl', 'profilesDir', 'statusPublicUrl',
     'statusInternalUrl', 'statusEnrolmentSecret', 'staleAfterMs', 'crlRefreshPercent', 'renewalWindowDays', 'scheduleSeconds', 'archiveAfterDays', 'archiveDir',
-    'fsckHour',
+    'fsckHour', 'copyDir', 'copyS3Endpoint', 'copyS3Bucket', 'copyS3Region', 'copyS3Prefix', 'copyS3AccessKeyId', 'copyS3SecretAccessKey',
   ]);
   const profiles = readProfileFolder(config.profilesDir, { statusUrl: config.statusPublicUrl });
   const queue = queueOptions(config);
@@ -28,6 +29,7 @@ await runProcess('worker', async () => {
     crlRefreshPercent: config.crlRefreshPercent,
     renewalWindowDays: config.renewalWindowDays,
     scheduleSeconds: config.scheduleSeconds,
+    copies: copyRule(config),
     archive: archiveRule(config.archiveAfterDays, config.archiveDir),
     fsck: { ledgerKey, statusUrl: config.statusPublicUrl, hour: config.fsckHour },
   });

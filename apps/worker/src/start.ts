@@ -8,6 +8,7 @@ import { Leadership } from './leadership.ts';
 import type { Ledger } from './ledger.ts';
 import type { Task } from './task.ts';
 import { type ArchiveRule, archiveTask } from './tasks/archive.ts';
+import { copiesTask, type CopyRule, copyTargets } from './tasks/copies.ts';
 import { crlsTask } from './tasks/crls.ts';
 import { crlWatchTask } from './tasks/crl-watch.ts';
 import { fsckTask } from './tasks/fsck.ts';
@@ -39,6 +40,8 @@ export interface WorkerOptions {
   readonly scheduleSeconds: number;
   /** undefined: nothing is archived by the schedule. */
   readonly archive?: ArchiveRule | undefined;
+  /** Where copies of what is published go; absent: nowhere. */
+  readonly copies?: CopyRule;
   /** The nightly look at the invariants; absent: none is taken. */
   readonly fsck?: {
     readonly ledgerKey: LedgerKey;
@@ -105,8 +108,15 @@ function tasksOf(options: WorkerOptions, producer: JobProducer, instance: string
     renewalTask(store.certificates, options.renewalWindowDays, everyMs, clock, logger),
     partitionsTask(store.archive, clock, logger),
     ...(options.archive === undefined ? [] : [archiveTask(store.archive, options.archive, clock, logger)]),
+    ...copiesTasks(options, clock, everyMs),
     ...(options.fsck === undefined ? [] : [fsckTaskOf(options, options.fsck, clock, everyMs)]),
   ];
+}
+
+function copiesTasks({ copies = {}, store, logger }: WorkerOptions, clock: Clock, everyMs: number): readonly Task[] {
+  const targets = copyTargets(copies, clock);
+  const beat = (target: string, figures: Readonly<Record<string, number>>): Promise<void> => store.heartbeats.beat(`copies-${target}`, 'copies', figures);
+  return targets.length === 0 ? [] : [copiesTask({ published: store.published, targets, beat, clock, logger, everyMs })];
 }
 
 function fsckTaskOf(

@@ -11,8 +11,8 @@ export { BATCH_PRIORITY, chunkJob, isTakenAtOnce } from './batches/chunk-job.ts'
 export { firstTurn, GREATEST_PRIORITY } from './batches/turn.ts';
 export type { ClaimedChunk, IssuanceLedger, IssuedItem, NewIntent, RecordedIntent } from './ports/issuance.ts';
 export {
-  type CertificateLedger, type CertificateQuery, type CertificateRecord, type CertificateStatus, type CrlLedger,
-  type ListedRevocation, type NewRevocation, type PublishedCrl, type RevocationLedger, type RevocationReason, revocationReasons,
+  type CertificateLedger, type CertificateQuery, type CertificateRecord, type CertificateStatus, type CrlLedger, type ForeignCrl,
+  type ListedRevocation, type NewRevocation, type RevocationLedger, type RevocationReason, revocationReasons,
   type RevokedEntry, type StatusLedger,
 } from './ports/status.ts';
 export {
@@ -20,6 +20,7 @@ export {
   type InspectedChunkEvent, type InspectedCrl, type InspectedEvent, type InspectedFailure, type InspectedIntent, type InspectedListing,
   type InspectionLedger, type LedgerView, type Pages, type SetBreach, type SetCheck,
 } from './ports/inspection.ts';
+export type { CrlHead, CrlKind, CrlScope, PublishedCrl } from './ports/crl.ts';
 export { revokedAgain, strengthOf, strongerReason } from './revocation/reason.ts';
 export {
   type CompromiseLedger, MAX_REVOCATION_TARGETS, type NewRevocationJob, type ProvenCompromise, REVOCATION_PAGE, type RevocationJob,
@@ -54,6 +55,10 @@ export { type CompiledProfile, compileProfile, type PreparedCertificate, type Pr
 export { dnsName } from './profile/dns-name.ts';
 export { Issuance, type IssuanceObserver, type IssuanceParts } from './issuance/issuance.ts';
 export { publishCrl, type CrlPublication } from './crl/publish.ts';
+export type { CrlContent, PublishedLedger, PublishedTruststore } from './ports/published.ts';
+export { crlKey, NewestCrls } from './published/newest-crls.ts';
+export { certificatesOfKey, crlBundleOf, isCurrent, lacksCrl, publishedTypes, trustedOf } from './published/objects.ts';
+export { crlPath, type CrlPlace, crlPlace } from './published/paths.ts';
 export { type CeremonyParts, holdCeremony } from './ceremony/ceremony.ts';
 export { prepareCeremony, type PreparedCeremony, type PrepareParts } from './ceremony/prepare.ts';
 export { type CeremonyObject, type CeremonyObjectKind } from './ceremony/object.ts';

@@ -5,8 +5,14 @@ import { Public } from './route.ts';
 
 export interface HealthOptions {
   readonly role: string;
-  /** By name; one that throws, or takes over two seconds, is not ready. */
-  readonly checks: Readonly<Record<string, () => Promise<void>>>;
+  /** By name; one that throws, or takes over two seconds, is not ready. One may be ready with less than it should have. */
+  readonly checks: Readonly<Record<string, () => Promise<Degraded | void>>>;
+}
+
+/** Ready, and something is wrong: words for everybody, and since when. */
+export interface Degraded {
+  readonly reason: string;
+  readonly since: Date;
 }
 
 /** What a check throws to have its words shown to everybody. */
@@ -14,9 +20,18 @@ export class NotReady extends Error {
   override readonly name = 'NotReady';
 }
 
+interface Outcome {
+  readonly ready: boolean;
+  readonly reason?: string;
+  /** Ready, with less than it should have. */
+  readonly degraded?: true;
+  readonly since?: string;
+}
+
 interface Readiness {
   readonly ready: boolean;
-  readonly checks: Readonly<Record<string, { readonly ready: boolean; readonly reason?: string }>>;
+  readonly degraded?: true;
+  readonly checks: Readonly<Record<string, Outcome>>;
 }
 
 const HEALTH = Symbol('health');
@@ -27,17 +42,18 @@ const FRESH_MS = 500;
 /** Runs every check at once. */
 export async function readiness(checks: HealthOptions['checks']): Promise<Readiness> {
   const entries = await Promise.all(Object.entries(checks).map(async ([name, check]) => [name, await outcome(check)] as const));
-  return { ready: entries.every(([, { ready }]) => ready), checks: Object.fromEntries(entries) };
+  const degraded = entries.some(([, outcome]) => outcome.degraded === true);
+  return { ready: entries.every(([, { ready }]) => ready), ...(degraded ? { degraded } : {}), checks: Object.fromEntries(entries) };
 }
 
-async function outcome(check: () => Promise<void>): Promise<{ ready: boolean; reason?: string }> {
+async function outcome(check: () => Promise<Degraded | void>): Promise<Outcome> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error('late')), CHECK_TIMEOUT_MS);
   });
   try {
-    await Promise.race([check(), late]);
-    return { ready: true };
+    const degraded = await Promise.race([check(), late]);
+    return degraded === undefined ? { ready: true } : { ready: true, degraded: true, reason: degraded.reason, since: degraded.since.toISOString() };
   } catch (error) {
     // Only our own words: what a driver says may hold an address or a user name.
     const ours = error instanceof NotReady || (isPkiError(error) && error.kind !== 'internal');

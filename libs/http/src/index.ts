@@ -1,6 +1,6 @@
 export type { Authenticate } from './access.ts';
 export { type AppRoute, createHttpApp, type HttpAppOptions, type RequestOutcome } from './app.ts';
-export { type HealthOptions, healthModule, NotReady, readiness } from './health.ts';
+export { type Degraded, type HealthOptions, healthModule, NotReady, readiness } from './health.ts';
 export { listen } from './listen.ts';
 export { metricsModule } from './metrics.ts';
 export { pacedBody, type Pace } from './paced-body.ts';

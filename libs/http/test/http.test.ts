@@ -5,7 +5,7 @@ import { type ErrorCode, errorCatalogue, PkiError } from '@fleetroot/core';
 import { createLogger } from '@fleetroot/telemetry';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { z } from 'zod';
-import { Caller, createHttpApp, healthModule, type HttpPrincipal, Limits, metricsModule, Public, Roles, ZodPipe } from '../src/index.ts';
+import { Caller, createHttpApp, healthModule, type HttpPrincipal, Limits, metricsModule, Public, readiness, Roles, ZodPipe } from '../src/index.ts';
 
 const lines: Record<string, unknown>[] = [];
 const logger = createLogger({ role: 'test', level: 'info', destination: { write: (line: string) => void lines.push(JSON.parse(line) as Record<string, unknown>) } });
@@ -163,5 +163,12 @@ describe('health', () => {
     expect(response.statusCode).toBe(503);
     expect(response.json()).toMatchObject({ ready: false, checks: { database: { ready: false, reason: 'The database is not available' }, other: { ready: false } } });
     expect(response.body).not.toContain('hunter2');
+  });
+  it('says what is ready with less than it should have, and since when', async () => {
+    const since = new Date('2026-11-22T00:00:00Z');
+    expect(await readiness({ whole: async () => undefined, less: async () => ({ reason: 'from memory', since }) })).toEqual({
+      ready: true, degraded: true, checks: { whole: { ready: true }, less: { ready: true, degraded: true, reason: 'from memory', since: since.toISOString() } },
+    });
+    expect(await readiness({ whole: async () => undefined })).toEqual({ ready: true, checks: { whole: { ready: true } } });
   });
 });

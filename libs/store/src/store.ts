@@ -2,7 +2,7 @@ import type { PrincipalLedger } from '@fleetroot/access';
 import type { AuditLog } from '@fleetroot/audit';
 import type {
   AuthorityLedger, BatchLedger, CertificateLedger, CompromiseLedger, CrlLedger, InspectionLedger, IssuanceLedger, MadeKeyLedger, ProfileLedger,
-  RevocationJobLedger, RevocationLedger,
+  PublishedLedger, RevocationJobLedger, RevocationLedger,
   UploadLedger, WaitingChunks,
 } from '@fleetroot/authority';
 import { type LedgerKey, type Secret, systemClock } from '@fleetroot/core';
@@ -34,6 +34,7 @@ import { PostgresCompromiseLedger } from './revocation/compromise.ts';
 import { PostgresRevocationJobLedger } from './revocation/job-ledger.ts';
 import { PostgresCertificateLedger } from './status/certificate-ledger.ts';
 import { PostgresCrlLedger } from './status/crl-ledger.ts';
+import { PublishedReader } from './status/published-reader.ts';
 import { PostgresRevocationLedger } from './status/revocation-ledger.ts';
 
 export interface StoreOptions {
@@ -60,6 +61,7 @@ export interface Store {
   readonly revocationJobs: RevocationJobLedger;
   readonly compromises: CompromiseLedger;
   readonly crls: CrlLedger;
+  readonly published: PublishedLedger;
   readonly truststores: TruststoreLedger;
   readonly suppliers: SupplierLedger;
   readonly registrations: RegistrationLedger;
@@ -104,6 +106,7 @@ export async function openStore({ databaseUrl, ledgerKey, pool, connectWithinMs 
     revocationJobs: new PostgresRevocationJobLedger(database, ledgerKey),
     compromises: new PostgresCompromiseLedger(database),
     crls: new PostgresCrlLedger(database),
+    published: new PublishedReader(database, new PrismaTruststoreLedger(database)),
     truststores: new PrismaTruststoreLedger(database),
     suppliers: new PrismaSupplierLedger(database),
     registrations: new PostgresRegistrationLedger(database),

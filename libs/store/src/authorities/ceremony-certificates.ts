@@ -27,6 +27,15 @@ export async function usableCertificatesOf(queryable: Queryable, caId: number, n
   return rows.map(certificateOf);
 }
 
+/** Those of the keys of all CAs. */
+export async function allUsableCertificates(queryable: Queryable, now: Date): Promise<readonly CeremonyCertificate[]> {
+  const rows = await queryable.query<Row>(
+    `${SELECT} c WHERE subject_id IS NOT NULL AND not_after >= $1
+       AND NOT EXISTS (SELECT FROM revocation r WHERE r.ca_id = c.issuer_id AND r.serial = c.serial AND r.released_at IS NULL)
+     ORDER BY not_before DESC, id DESC`, [now]);
+  return rows.map(certificateOf);
+}
+
 /**
  * Puts a certificate on record. False, and nothing is stored: it is there already, or its issuer has used the serial; a
  * leaf's counts too.

@@ -1,4 +1,4 @@
-import type { CeremonyCertificate, CertificateStatus, CertificationAuthority, PublishedCrl, StatusLedger } from '@fleetroot/authority';
+import type { CeremonyCertificate, CertificateStatus, CertificationAuthority, CrlHead, CrlKind, CrlScope, PublishedCrl, StatusLedger } from '@fleetroot/authority';
 import type { Secret } from '@fleetroot/core';
 import type { TruststoreVersion } from '@fleetroot/trust';
 import { readAuthorities } from '../authorities/authority-row.ts';
@@ -7,7 +7,8 @@ import { Database } from '../database.ts';
 import { PrismaTruststoreLedger } from '../repositories/truststores.ts';
 import { Listener } from '../listener.ts';
 import { OcspAnswers } from './ocsp-answers.ts';
-import { latestCrl } from './published-crl.ts';
+import { crlHeads, latestCrl } from './published-crl.ts';
+import { PublishedReader } from './published-reader.ts';
 import { certificateStatuses } from './statuses.ts';
 
 export interface StatusStoreOptions {
@@ -23,10 +24,13 @@ export class StatusStore implements StatusLedger {
   readonly #truststores: PrismaTruststoreLedger;
   readonly #revoked: Listener;
   readonly ocspAnswers: OcspAnswers;
+  /** What is served to everybody. */
+  readonly published: PublishedReader;
 
   constructor({ databaseUrl, pool }: StatusStoreOptions) {
     this.#database = new Database(databaseUrl, pool);
     this.#truststores = new PrismaTruststoreLedger(this.#database);
+    this.published = new PublishedReader(this.#database, this.#truststores);
     this.#revoked = new Listener(databaseUrl, ['fleetroot_revoked']);
     this.ocspAnswers = new OcspAnswers(this.#database);
   }
@@ -47,8 +51,12 @@ export class StatusStore implements StatusLedger {
     return certificateStatuses(this.#database, caId, serials);
   }
 
-  latestCrl(caId: number): Promise<PublishedCrl | undefined> {
-    return latestCrl(this.#database, caId);
+  latestCrl(caId: number, scope?: CrlScope, kind?: CrlKind): Promise<PublishedCrl | undefined> {
+    return latestCrl(this.#database, caId, scope, kind);
+  }
+
+  crlHeads(): Promise<readonly CrlHead[]> {
+    return crlHeads(this.#database);
   }
 
   async ocspSigners(caId: number, now: Date): Promise<readonly Uint8Array[]> {
