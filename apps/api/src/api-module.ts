@@ -3,6 +3,8 @@ import { Breath, type Clock } from '@fleetroot/core';
 import { EcuPace, FirstConnection } from '@fleetroot/fleet';
 import type { Pace } from '@fleetroot/http';
 import { Authorities } from './authorities.ts';
+import { AuthorizeController } from './authorize/authorize.controller.ts';
+import { GatewayChecks } from './authorize/gateway-checks.ts';
 import { BatchReception } from './batches/batch-reception.ts';
 import { BatchesController } from './batches/batches.controller.ts';
 import { CaImportsController } from './cas/ca-imports.controller.ts';
@@ -50,6 +52,7 @@ export interface ApiParts {
   readonly operational: OperationalCertificates;
   readonly deviceIssuance: DeviceIssuance;
   readonly pace: EcuPace;
+  readonly gatewayChecks: GatewayChecks;
   /** The OpenAPI document; called when the routes are known. */
   readonly document: () => object;
 }
@@ -66,7 +69,7 @@ export function apiModule(parts: ApiParts, observation: readonly DynamicModule[]
     module: ApiModule,
     imports: [...observation],
     controllers: [
-      BatchesController, UploadsController, KeyBatchesController, CertificatesController, TruststoresController,
+      BatchesController, UploadsController, KeyBatchesController, CertificatesController, TruststoresController, AuthorizeController,
       CasController, CaImportsController, CaLifeController,
       ProfilesController, SuppliersController,
       PrincipalsController, AuditController, DocsController,
@@ -86,7 +89,7 @@ function provided(parts: ApiParts): Provider[] {
     [ProfileCatalogue, parts.profiles], [Authorities, parts.authorities], [OutboxRelay, parts.relay],
     [BatchReception, parts.reception], [UploadReception, parts.uploads], [Breath, parts.breath], [KeyMaking, parts.keyMaking], [KeyDelivery, parts.keyDelivery],
     [IssuanceOnRequest, parts.issuance], [FirstConnection, parts.firstConnection],
-    [OperationalCertificates, parts.operational], [DeviceIssuance, parts.deviceIssuance], [EcuPace, parts.pace],
+    [OperationalCertificates, parts.operational], [DeviceIssuance, parts.deviceIssuance], [EcuPace, parts.pace], [GatewayChecks, parts.gatewayChecks],
   ];
   return tokens.map(([provide, useValue]) => ({ provide, useValue }) as Provider);
 }

@@ -5,7 +5,7 @@ import type {
 } from '@fleetroot/authority';
 import type { RegistrationLedger, SupplierLedger } from '@fleetroot/fleet';
 import type { Outbox } from '@fleetroot/queue';
-import type { TruststoreLedger } from '@fleetroot/trust';
+import type { ClientLedger, TruststoreLedger } from '@fleetroot/trust';
 
 /** What the api needs of the store. */
 export interface Ledger {
@@ -15,6 +15,7 @@ export interface Ledger {
   readonly uploads: UploadLedger;
   readonly madeKeys: MadeKeyLedger;
   readonly certificates: CertificateLedger;
+  readonly clients: ClientLedger;
   readonly revocations: RevocationLedger;
   readonly crls: Pick<CrlLedger, 'latest' | 'entries' | 'adopt'>;
   readonly truststores: TruststoreLedger;

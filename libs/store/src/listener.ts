@@ -1,7 +1,7 @@
 import { Client } from 'pg';
 import type { Secret } from '@fleetroot/core';
 
-const CHANNELS = ['fleetroot_chunk', 'fleetroot_outbox', 'fleetroot_single'] as const;
+const CHANNELS = ['fleetroot_chunk', 'fleetroot_outbox', 'fleetroot_single', 'fleetroot_revoked'] as const;
 export type Channel = (typeof CHANNELS)[number];
 
 const RECONNECT_MS = 500;
@@ -12,7 +12,7 @@ const RECONNECT_MS = 500;
  */
 export class Listener {
   readonly #databaseUrl: Secret;
-  readonly #subscribers = new Set<{ readonly channel: Channel; readonly wake: (payload: string) => void }>();
+  readonly #subscribers = new Set<{ readonly channel: Channel; readonly wake: (payload: string) => void; readonly gap: () => void }>();
   #client: Client | undefined;
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
@@ -21,9 +21,12 @@ export class Listener {
     this.#databaseUrl = databaseUrl;
   }
 
-  /** Calls `wake` at each notification until the returned function is called. Connects at the first subscription. */
-  subscribe(channel: Channel, wake: (payload: string) => void): () => void {
-    const subscriber = { channel, wake };
+  /**
+   * Calls `wake` at each notification until the returned function is called. Connects at the first subscription.
+   * @param gap called when notifications come from now on, and those of before may be lost
+   */
+  subscribe(channel: Channel, wake: (payload: string) => void, gap: () => void = () => undefined): () => void {
+    const subscriber = { channel, wake, gap };
     this.#subscribers.add(subscriber);
     if (this.#client === undefined && this.#retry === undefined) void this.#connect();
     return () => this.#subscribers.delete(subscriber);
@@ -48,6 +51,7 @@ export class Listener {
     try {
       await client.connect();
       for (const channel of CHANNELS) await client.query(`LISTEN ${channel}`);
+      for (const subscriber of this.#subscribers) subscriber.gap();
     } catch {
       again();
     }
