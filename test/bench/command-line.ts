@@ -58,6 +58,13 @@ export const benches = {
       items: { ...items, fallback: 100_000, with: 'during-batch' },
     },
   },
+  authorize: {
+    what: 'what a gateway\'s question about a client certificate costs, beside a bare Fastify handler',
+    flags: {
+      certificates: count('certificates that are asked about', 2_000, 100_000, { least: 10 }),
+      seconds: count('how long each figure is measured', 5, 3_600, { takes: 'S' }),
+    },
+  },
 } as const satisfies Record<string, Bench>;
 
 export type BenchName = keyof typeof benches;
