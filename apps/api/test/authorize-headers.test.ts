@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
 import { encodePem } from '@fleetroot/x509';
 import { readCertificate, readEscapedPem } from '../src/authorize/certificate-text.ts';

@@ -41,7 +41,7 @@ export class LookUps {
       this.#waiting.push({
         key,
         resolve: (record) => { clearTimeout(timer); resolve(record); },
-        reject: (error) => { clearTimeout(timer); reject(error as Error); },
+        reject: (error) => { clearTimeout(timer); reject(error); },
       });
       this.#schedule();
     });
