@@ -18,9 +18,9 @@ const PER_SECOND = 500;
 const COLD_PER_SECOND = 200;
 /** Of one second at most; compiled, connected, planned. */
 const WARM_UP_MS = 1_500;
-/** An answer is well under a millisecond of work. */
-const COLD_GOAL_US = 1000;
-const WARM_GOAL = 0.5;
+/** Microseconds of processor time of the api: well under a millisecond. */
+const COLD_GOAL = 1000;
+const WARM_GOAL = 200;
 
 const addresses = { nginx: '127.0.0.2', envoy: '127.0.0.3' };
 
@@ -58,7 +58,7 @@ export async function benchAuthorize(scratch: Scratch, certificates: number, sec
   const ofPostgres = ((component(POSTGRES)() - postgres) / TICKS_A_SECOND) * 1e6 / cold.answered;
 
   const rows: Result[] = [
-    { name: 'known to nobody: processor time of the api', value: cold.micros, unit: 'us', goal: COLD_GOAL_US },
+    { name: 'known to nobody: processor time of the api', value: cold.micros, unit: 'us', goal: COLD_GOAL },
     { name: '... and of PostgreSQL, with what it does anyway', value: ofPostgres, unit: 'us' },
     { name: '... p50', value: percentile(cold.latencies, 50), unit: 'ms' }, { name: '... p99', value: percentile(cold.latencies, 99), unit: 'ms' },
   ];
@@ -67,8 +67,8 @@ export async function benchAuthorize(scratch: Scratch, certificates: number, sec
   for (const [name, target, goal] of [['nginx', nginx, WARM_GOAL], ['Envoy', envoy, WARM_GOAL], ['POST', body, undefined]] as const) {
     const warm = await figures(target, seconds);
     rows.push(
-      beside(`${name}: answers a second`, warm.perSecond, '1/s', floor.perSecond, goal),
-      { name: '... processor time of the api', value: warm.micros, unit: 'us', floor: floor.micros }, ...latencyRows('...', warm.latencies),
+      beside(`${name}: answers a second`, warm.perSecond, '1/s', floor.perSecond),
+      { name: '... processor time of the api', value: warm.micros, unit: 'us', floor: floor.micros, ...(goal === undefined ? {} : { goal }) }, ...latencyRows('...', warm.latencies),
     );
   }
   await stop();
@@ -111,6 +111,7 @@ async function bareFastify(scratch: Scratch): Promise<{ port: number; pid: numbe
 
 /** As fast as it goes over a few connections, then at a steady rate. */
 async function figures(target: Target, seconds: number): Promise<{ perSecond: number; micros: number; latencies: readonly number[] }> {
+  await paced(target, Infinity, target.requests.length);
   await asFastAsItGoes(target, WARM_UP_MS);
   const { answered, micros, took } = await asFastAsItGoes(target, seconds * 1000);
   const { latencies } = await paced(target, PER_SECOND, PER_SECOND * seconds);

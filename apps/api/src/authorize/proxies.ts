@@ -2,7 +2,7 @@ import { BlockList, isIP } from 'node:net';
 import { PkiError } from '@fleetroot/core';
 
 /** How a proxy says who its client is. */
-export const proxyForms = ['escaped-pem', 'xfcc', 'xfcc-last', 'client-cert'] as const;
+const proxyForms = ['escaped-pem', 'xfcc', 'xfcc-last', 'client-cert'] as const;
 
 export type ProxyForm = (typeof proxyForms)[number];
 

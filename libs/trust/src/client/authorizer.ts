@@ -56,6 +56,8 @@ export class ClientAuthorizer {
   readonly #clock: Clock;
   readonly #blockedKeys: BlockedKeys;
   readonly #limit: number;
+  /** By the hash of the certificate, in whatever form it came: its signature is verified once. */
+  readonly #presented: Lru<string, Presented>;
 
   constructor({ ledger, authorities, clock, blockedKeys, staleMs, limit }: ClientAuthorizerParts) {
     this.#memory = new StatusMemory(ledger, limit, DEADLINE_MS);
@@ -63,6 +65,7 @@ export class ClientAuthorizer {
     this.#clock = clock;
     this.#blockedKeys = blockedKeys;
     this.#limit = limit;
+    this.#presented = new Lru(limit);
   }
 
   /** Certificates remembered, and questions to the ledger so far. */
@@ -72,13 +75,23 @@ export class ClientAuthorizer {
 
   /** @param read the certificate (DER) in a text of one form; or why there is none. The same text must give the same. */
   texts(read: (text: string) => Uint8Array | ClientReason): ClientTexts {
-    return new ClientTexts(this, read, this.#blockedKeys, this.#limit);
+    return new ClientTexts(this, read, this.#limit);
   }
 
   /** What there is to judge by, asked for where nobody has asked lately. */
   async surroundings(): Promise<Surroundings | ClientReason> {
     await within(this.#watch.use(performance.now()), DEADLINE_MS);
     return this.#watch.at(performance.now());
+  }
+
+  /** As `present`. */
+  present(der: Uint8Array, surroundings: Surroundings): Presented | Refused {
+    const name = hash('sha256', der, 'base64');
+    const known = this.#presented.get(name);
+    if (known !== undefined) return known;
+    const found = present(der, surroundings, this.#blockedKeys);
+    if (!('reason' in found)) this.#presented.set(name, found);
+    return found;
   }
 
   /** At once, where all is known; else undefined. */
@@ -117,14 +130,12 @@ export class ClientAuthorizer {
 export class ClientTexts {
   readonly #authorizer: ClientAuthorizer;
   readonly #read: (text: string) => Uint8Array | ClientReason;
-  readonly #blockedKeys: BlockedKeys;
   readonly #known: Lru<string, Presented>;
   /** By the hash of the text: what strangers send takes little room. */
   readonly #refused = new Lru<string, Refused & { readonly until: number; readonly by: Surroundings['authorities'] }>(MOST_REFUSED);
 
-  constructor(authorizer: ClientAuthorizer, read: (text: string) => Uint8Array | ClientReason, blockedKeys: BlockedKeys, limit: number) {
+  constructor(authorizer: ClientAuthorizer, read: (text: string) => Uint8Array | ClientReason, limit: number) {
     this.#authorizer = authorizer;
-    this.#blockedKeys = blockedKeys;
     this.#read = read;
     this.#known = new Lru(limit);
   }
@@ -147,7 +158,7 @@ export class ClientTexts {
     const before = this.#refused.get(name);
     if (before !== undefined && before.by === authorities && performance.now() < before.until) return refusedBy(before, authorities);
     const der = this.#read(text);
-    const found = typeof der === 'string' ? { reason: der } : present(der, surroundings, this.#blockedKeys);
+    const found = typeof der === 'string' ? { reason: der } : this.#authorizer.present(der, surroundings);
     if ('reason' in found) {
       this.#refused.set(name, { ...found, until: performance.now() + REFUSED_MS, by: authorities });
       return refusedBy(found, authorities);
