@@ -11,6 +11,7 @@ describe('npm run bench', () => {
     ['single', 'single', { rate: undefined, seconds: 20, 'during-batch': false }],
     ['single --during-batch --items=7', 'single', { 'during-batch': true, items: 7 }],
     ['single --during-batch', 'single', { items: 100_000 }],
+    ['authorize --certificates 10', 'authorize', { certificates: 10, seconds: 5 }],
     ['x509 --entries 10', 'x509', { entries: 10 }],
   ])('%s', (line, name, values) => expect(parse(line)).toMatchObject({ kind: 'run', name, values }));
 
@@ -19,7 +20,7 @@ describe('npm run bench', () => {
   });
 
   it.each([
-    ['nothing', 'there is no bench nothing. There are: x509, hsm, batch, single'],
+    ['nothing', 'there is no bench nothing. There are: x509, hsm, batch, single, authorize'],
     ['--items 5', 'name a bench before --items'],
     ['batch --bogus', '--bogus'],
     ['batch --items', '--items'],
@@ -33,6 +34,7 @@ describe('npm run bench', () => {
     ['single --items 10', '--items goes with --during-batch only'],
     ['single --during-batch --seconds 3', '--seconds does not go with --during-batch'],
     ['hsm --items 10', '--items'],
+    ['authorize --certificates 9', '--certificates takes a whole number from 10 to 100000, not 9'],
   ])('%s: wrong', (line, message) => {
     const parsed = parse(line);
     expect(parsed).toMatchObject({ kind: 'wrong', message: expect.stringContaining(message) });

@@ -65,6 +65,13 @@ export const benches = {
       revoked: count('revoked certificates in the ledger for the second look', 1_000_000, 100_000_000),
     },
   },
+  authorize: {
+    what: 'what a gateway\'s question about a client certificate costs, beside a bare Fastify handler',
+    flags: {
+      certificates: count('certificates that are asked about', 2_000, 100_000, { least: 10 }),
+      seconds: count('how long each figure is measured', 5, 3_600, { takes: 'S' }),
+    },
+  },
 } as const satisfies Record<string, Bench>;
 
 export type BenchName = keyof typeof benches;

@@ -23,11 +23,14 @@ export interface StartOptions {
   readonly dataDir?: string;
   /** The queue lies in a Redis of the run's own. */
   readonly redis?: boolean;
+  /** VARIABLE=VALUE, of docs/operations.md. */
+  readonly settings?: readonly string[];
 }
 
 export async function start(scratch: Scratch, options: StartOptions): Promise<Started> {
   const dataDir = options.dataDir ?? scratch.folder();
-  const more = options.redis === true ? ['--redis-url-file', await redisUrlFile(scratch)] : [];
+  const redis = options.redis === true ? ['--redis-url-file', await redisUrlFile(scratch)] : [];
+  const more = [...redis, ...(options.settings ?? []).flatMap((setting) => ['--set', setting])];
   const began = performance.now();
   const starting = startProduct({ dataDir, keep: true, issuers: options.issuers, arguments: more });
   const stop = scratch.defer(async () => {

@@ -1,5 +1,6 @@
 // npm run bench -- --help
 import { constants } from 'node:os';
+import { benchAuthorize } from './authorize.ts';
 import { benchBatch } from './batch.ts';
 import { type BenchName, benches, help, parseCommandLine, type Values } from './command-line.ts';
 import { benchCurve } from './curve.ts';
@@ -20,6 +21,7 @@ function run(name: BenchName, values: Values): Promise<void> {
     case 'hsm': return benchHsm(scratch, number(values, 'rounds'));
     case 'batch': return runBatch(values);
     case 'revocation': return benchRevocation(scratch, number(values, 'seconds'), number(values, 'revoked'));
+    case 'authorize': return benchAuthorize(scratch, number(values, 'certificates'), number(values, 'seconds'));
     case 'single': {
       const { rate, 'during-batch': duringBatch } = values;
       return duringBatch === true

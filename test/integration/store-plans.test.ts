@@ -112,6 +112,7 @@ describe.each(modes)('with 30,000 certificates, %s:', (mode) => {
 
   it.each<[string, () => Promise<unknown>]>([
     ['what is known of a serial', () => ledger.store.certificates.find(serialFromBytes(known.serial))],
+    ['what an authorizer asks of a serial', () => ledger.store.clients.clients([{ caId: ledger.ca.id, serial: known.serial }])],
     ['the status of a serial', () => status.statuses(ledger.ca.id, [known.serial])],
     ['a search for a serial', search({ get serial() { return serialFromBytes(known.serial); } })],
     ['a revocation', () => ledger.store.revocations.revoke({
@@ -130,6 +131,10 @@ describe.each(modes)('with 30,000 certificates, %s:', (mode) => {
     ['the status of 40 serials', async () => {
       const { rows } = await client.query<{ serial: Buffer }>('SELECT serial FROM certificate ORDER BY id LIMIT 40');
       return status.statuses(ledger.ca.id, rows.map(({ serial }) => serial));
+    }],
+    ['what an authorizer asks of 200 serials', async () => {
+      const { rows } = await client.query<{ serial: Buffer }>('SELECT serial FROM certificate ORDER BY id LIMIT 200');
+      return ledger.store.clients.clients(rows.map(({ serial }) => ({ caId: ledger.ca.id, serial })));
     }],
     ['burning what a chunk may have signed', async () => {
       const { chunkIds: [id] } = await acceptedBatch(ledger, [250]);

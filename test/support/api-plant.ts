@@ -92,7 +92,8 @@ export async function startApiPlant(overrides: Partial<ApiConfig> = {}, limits: 
     databaseUrl: postgres.databaseUrl, databasePool: 8, ledgerKey, queueBackend: 'postgres', redisUrl: undefined,
     apiListen: { host: '127.0.0.1', port: 0 }, deviceListen: { host: '127.0.0.1', port: 0 }, deviceHost: 'localhost',
     deviceTlsDir: join(dir, 'device-tls'), statusPublicUrl: STATUS_URL, issuingCa: 'ecu-issuing', profilesDir: root('hsm-config/profiles'),
-    chunkItems: 50, maxBatchItems: 2000, issueTimeoutMs: 10_000, madeKeyMinutes: 1440, revokeApprovals: '1000=1,100000=2', keyBlocklist: undefined, logLevel: 'info', ...overrides,
+    chunkItems: 50, maxBatchItems: 2000, issueTimeoutMs: 10_000, madeKeyMinutes: 1440, revokeApprovals: '1000=1,100000=2', keyBlocklist: undefined,
+    authorizeProxies: undefined, authorizeStaleSeconds: 10, authorizeMemory: 1000, logLevel: 'info', ...overrides,
   }, logger('api'), limits);
   let closed: Promise<void> | undefined;
   const closeApi = (): Promise<void> => (closed ??= api.close());

@@ -4,6 +4,8 @@ import { Breath, type Clock } from '@fleetroot/core';
 import { EcuPace, FirstConnection } from '@fleetroot/fleet';
 import type { Pace } from '@fleetroot/http';
 import { Authorities } from './authorities.ts';
+import { AuthorizeController } from './authorize/authorize.controller.ts';
+import { GatewayChecks } from './authorize/gateway-checks.ts';
 import { BatchReception } from './batches/batch-reception.ts';
 import { BatchesController } from './batches/batches.controller.ts';
 import { CaImportsController } from './cas/ca-imports.controller.ts';
@@ -57,6 +59,7 @@ export interface ApiParts {
   /** How many must agree to a revocation of so many. */
   readonly approvalRules: readonly ApprovalRule[];
   readonly proofs: CompromiseProofs;
+  readonly gatewayChecks: GatewayChecks;
   /** The OpenAPI document; called when the routes are known. */
   readonly document: () => object;
 }
@@ -74,6 +77,7 @@ export function apiModule(parts: ApiParts, observation: readonly DynamicModule[]
     imports: [...observation],
     controllers: [
       BatchesController, UploadsController, KeyBatchesController, CertificatesController, ProofsController, RevocationsController, TruststoresController,
+      AuthorizeController,
       CasController, CaImportsController, CaLifeController,
       ProfilesController, SuppliersController,
       PrincipalsController, AuditController, DocsController,
@@ -94,7 +98,7 @@ function provided(parts: ApiParts): Provider[] {
     [BatchReception, parts.reception], [UploadReception, parts.uploads], [Breath, parts.breath], [KeyMaking, parts.keyMaking], [KeyDelivery, parts.keyDelivery],
     [IssuanceOnRequest, parts.issuance], [FirstConnection, parts.firstConnection],
     [OperationalCertificates, parts.operational], [DeviceIssuance, parts.deviceIssuance], [EcuPace, parts.pace], [APPROVAL_RULES, parts.approvalRules],
-    [CompromiseProofs, parts.proofs],
+    [CompromiseProofs, parts.proofs], [GatewayChecks, parts.gatewayChecks],
   ];
   return tokens.map(([provide, useValue]) => ({ provide, useValue }) as Provider);
 }

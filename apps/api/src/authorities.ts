@@ -1,5 +1,6 @@
-import { ancestry, type AuthorityLedger, type CertificationAuthority, generations, issuingGeneration, isTrusted, RecentAuthorities } from '@fleetroot/authority';
+import { ancestry, type AuthorityLedger, type CertificationAuthority, generations, issuingGeneration, isTrusted, lineRevocation, RecentAuthorities } from '@fleetroot/authority';
 import { caName, type CaName, equalBytes, PkiError } from '@fleetroot/core';
+import type { ClientAuthority } from '@fleetroot/trust';
 import { encodePem, type ParsedCertificate, parseCertificate } from '@fleetroot/x509';
 
 type Ca = CertificationAuthority;
@@ -81,6 +82,14 @@ export class Authorities {
       const { spkiDer } = parseCertificate(ca.certificate);
       return above.some((certificate) => equalBytes(certificate.spkiDer, spkiDer));
     })?.name;
+  }
+
+  /** Each CA with what certificates that it has issued are judged by. */
+  async judged(): Promise<readonly ClientAuthority[]> {
+    const all = await this.#recent.read('now').all;
+    return all.map((ca) => ({
+      id: ca.id, name: ca.name, certificate: ca.certificate, trusted: isTrusted(ca, all), revoked: lineRevocation(ca, all) !== undefined,
+    }));
   }
 
   /** The certificates from a CA up to its root, PEM. */

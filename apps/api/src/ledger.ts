@@ -6,7 +6,7 @@ import type {
 } from '@fleetroot/authority';
 import type { RegistrationLedger, SupplierLedger } from '@fleetroot/fleet';
 import type { Outbox } from '@fleetroot/queue';
-import type { TruststoreLedger } from '@fleetroot/trust';
+import type { ClientLedger, TruststoreLedger } from '@fleetroot/trust';
 
 /** What the api needs of the store. */
 export interface Ledger {
@@ -16,6 +16,7 @@ export interface Ledger {
   readonly uploads: UploadLedger;
   readonly madeKeys: MadeKeyLedger;
   readonly certificates: CertificateLedger;
+  readonly clients: ClientLedger;
   readonly revocations: RevocationLedger;
   readonly revocationJobs: RevocationJobLedger;
   readonly compromises: CompromiseLedger;

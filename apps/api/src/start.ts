@@ -4,13 +4,19 @@ import { keyRecipient, readApprovalRules, readProfileFolder } from '@fleetroot/a
 import type { Config } from '@fleetroot/config';
 import { Breath, LedgerKey, PkiError, systemClock } from '@fleetroot/core';
 import { EcuPace, FirstConnection, Refusals } from '@fleetroot/fleet';
-import { type AppRoute, createHttpApp, healthModule, type HttpAppOptions, listen, metricsModule, type Pace } from '@fleetroot/http';
+import { type AppRoute, type Authenticate, createHttpApp, healthModule, type HttpAppOptions, listen, metricsModule, type Pace } from '@fleetroot/http';
 import { JobProducer, type QueueOptions } from '@fleetroot/queue';
 import { openStore } from '@fleetroot/store';
 import { type Logger, Metrics } from '@fleetroot/telemetry';
+import { ClientAuthorizer } from '@fleetroot/trust';
 import { readBlockedKeys } from '@fleetroot/x509';
 import { apiModule, type ApiParts, deviceModule } from './api-module.ts';
 import { Authorities } from './authorities.ts';
+import { authorizerFigures } from './authorize/figures.ts';
+import { GatewayChecks } from './authorize/gateway-checks.ts';
+import { Proxies } from './authorize/proxies.ts';
+import { proxyRoutes } from './authorize/proxy-routes.ts';
+import { TokenMemory } from './authorize/token-memory.ts';
 import { BatchReception } from './batches/batch-reception.ts';
 import { CRL_TYPE } from './cas/ca-imports.controller.ts';
 import { IssuanceOnRequest } from './certificates/issuance-on-request.ts';
@@ -36,7 +42,7 @@ import { UploadReception } from './uploads/upload-reception.ts';
 export const apiSettings = [
   'databaseUrl', 'databasePool', 'ledgerKey', 'queueBackend', 'redisUrl', 'apiListen', 'deviceListen', 'deviceHost',
   'deviceTlsDir', 'statusPublicUrl', 'issuingCa', 'profilesDir', 'chunkItems', 'maxBatchItems', 'issueTimeoutMs', 'madeKeyMinutes', 'revokeApprovals', 'keyBlocklist',
-  'logLevel',
+  'authorizeProxies', 'authorizeStaleSeconds', 'authorizeMemory', 'logLevel',
 ] as const;
 
 export type ApiConfig = Config<(typeof apiSettings)[number]>;
@@ -54,6 +60,8 @@ const BODY_LIMIT = 256 * 1024;
 const DATABASE_WITHIN_MS = 1500;
 /** How long the end of what was being received is waited for, once every connection is closed. */
 const SETTLE_MS = 2500;
+/** Longer than this nothing that the authorizer knows is believed anyway. */
+const MOST_STALE_SECONDS = 30;
 const METRICS_ROLES: readonly Role[] = ['auditor', 'admin'];
 
 export interface ApiLimits {
@@ -71,6 +79,8 @@ export async function startApi(config: ApiConfig, logger: Logger, given: Partial
   const clock = systemClock;
   const blockedKeys = readBlockedKeys(config.keyBlocklist);
   const approvalRules = readApprovalRules(config.revokeApprovals);
+  const proxies = Proxies.parse(config.authorizeProxies);
+  const staleMs = Math.min(config.authorizeStaleSeconds, MOST_STALE_SECONDS) * 1000;
   const profileFiles = readProfileFolder(config.profilesDir, { statusUrl: config.statusPublicUrl });
   const ledgerKey = new LedgerKey(config.ledgerKey);
   const store = await openStore({ databaseUrl: config.databaseUrl, ledgerKey, pool: config.databasePool, connectWithinMs: DATABASE_WITHIN_MS });
@@ -87,6 +97,12 @@ export async function startApi(config: ApiConfig, logger: Logger, given: Partial
     const refusals = new Refusals(ledger.registrations);
     const pace = new EcuPace();
     const guesses = new Turns(4, 16);
+    const metrics = new Metrics('api');
+    const authorizer = new ClientAuthorizer({
+      ledger: ledger.clients, authorities: () => authorities.judged(), clock, blockedKeys, staleMs, limit: config.authorizeMemory,
+    });
+    const authenticate = (token: string): ReturnType<Authenticate> => answeredWithin(DATABASE_WITHIN_MS, principalOfToken(token, ledger.principals, clock.now()));
+    const { principalOf } = new TokenMemory(authenticate, staleMs);
     const routes: { api: AppRoute[]; device: AppRoute[] } = { api: [], device: [] };
     let document: object | undefined;
     const parts: ApiParts = {
@@ -108,9 +124,9 @@ export async function startApi(config: ApiConfig, logger: Logger, given: Partial
       operational: new OperationalCertificates({ authorities: () => authorities.all(), certificates: ledger.certificates, refusals, clock }),
       deviceIssuance: new DeviceIssuance(issuance, principal), pace, approvalRules,
       proofs: new CompromiseProofs({ compromises: ledger.compromises, relay, clock, principal }),
+      gatewayChecks: new GatewayChecks({ authorizer, proxies, principalOf, onAnswer: authorizerFigures(metrics, authorizer) }),
       document: () => (document ??= openApiDocument([{ routes: routes.api }, { routes: routes.device, url: `https://${config.deviceHost}:${config.deviceListen.port}` }], VERSION)),
     };
-    const metrics = new Metrics('api');
     issuerFigures(metrics, store.heartbeats, store.issuance);
     fsckFigures(metrics, store.inspections, clock);
     copiesFigures(metrics, store.heartbeats);
@@ -126,7 +142,8 @@ export async function startApi(config: ApiConfig, logger: Logger, given: Partial
     ];
     const app = await createHttpApp(apiModule(parts, observation), {
       ...options, octetTypes: [CRL_TYPE],
-      authenticate: (token) => answeredWithin(DATABASE_WITHIN_MS, principalOfToken(token, ledger.principals, clock.now())), onRoute: (route) => routes.api.push(route),
+      authenticate: (token, { frequent }) => (frequent === true ? principalOf(token) : authenticate(token)), onRoute: (route) => routes.api.push(route),
+      plainRoutes: (fastify) => proxyRoutes(fastify, () => parts.gatewayChecks),
     });
     const port = await listen(app, config.apiListen, 'FLEETROOT_API_LISTEN');
     device.start();
@@ -137,6 +154,7 @@ export async function startApi(config: ApiConfig, logger: Logger, given: Partial
         closing.abort();
         await Promise.all([app.close(), device.close()]);
         await Promise.race([parts.reception.settled(), sleep(SETTLE_MS, undefined, { ref: false })]);
+        authorizer.close();
         await relay.close();
         await producer.close();
         await store.close();

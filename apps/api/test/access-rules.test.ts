@@ -5,6 +5,9 @@ import { roles } from '@fleetroot/access';
 import { type AppRoute, createHttpApp, healthModule, metricsModule } from '@fleetroot/http';
 import { createLogger } from '@fleetroot/telemetry';
 import { apiModule, type ApiParts, deviceModule } from '../src/api-module.ts';
+import { GatewayChecks } from '../src/authorize/gateway-checks.ts';
+import { Proxies } from '../src/authorize/proxies.ts';
+import { proxyRoutes } from '../src/authorize/proxy-routes.ts';
 import { openApiDocument } from '../src/openapi/document.ts';
 
 /** Who may call what. A change here is a change of the product's promise: make it on purpose. */
@@ -35,6 +38,7 @@ const table: Readonly<Record<string, readonly string[]>> = {
   'GET /v1/revocations/:id/targets': ['security', 'admin', 'auditor'],
   'POST /v1/revocations/:id/approvals': ['admin'],
   'POST /v1/revocations/:id/cancel': ['security', 'admin'],
+  'POST /v1/authorize': ['gateway', 'admin'],
   'GET /v1/truststores': ['gateway', 'admin', 'security', 'auditor'],
   'GET /v1/truststores/:name': ['gateway', 'admin', 'security', 'auditor'],
   'GET /v1/truststores/:name/crls': ['gateway', 'admin', 'security', 'auditor'],
@@ -60,6 +64,8 @@ const table: Readonly<Record<string, readonly string[]>> = {
 };
 /** Whoever has the key of a certificate shows it by a signature. */
 const openResources = ['POST /v1/revocations/proof'];
+/** Open by token; what they answer to whom is told by the address of the proxy: see authorize-headers.test.ts. */
+const proxies = ['GET /v1/authorize/nginx', ...['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'].map((method) => `${method} /v1/authorize/envoy/*`)];
 const open = [...openResources, 'GET /healthz', 'GET /readyz', 'GET /openapi.json', 'GET /docs', 'GET /docs/:file'];
 
 const routes: AppRoute[] = [];
@@ -71,22 +77,25 @@ let deviceApp: NestFastifyApplication;
 // Nothing behind the routes is there: who is let through meets that, and gets a 500 or a 400; who is not gets a 403.
 beforeAll(async () => {
   const document = (): object => openApiDocument([{ routes }, { routes: deviceRoutes, url: 'https://device' }], '0.1.0');
-  const parts = { document } as unknown as ApiParts;
+  const gatewayChecks = new GatewayChecks({ authorizer: { texts: () => undefined } as never, proxies: Proxies.parse(undefined), principalOf: async () => undefined, onAnswer: () => undefined });
+  const parts = { document, gatewayChecks } as unknown as ApiParts;
   const observation = [healthModule({ role: 'api', checks: {} }), metricsModule({ contentType: 'text/plain', render: async () => '' }, ['auditor', 'admin'])];
   const options = { logger, bodyLimit: 1000, requestTimeoutMs: 1000 };
   app = await createHttpApp(apiModule(parts, observation), {
     ...options, authenticate: async (token) => ({ id: 1, name: token, roles: [token] }), onRoute: (route) => routes.push(route),
+    plainRoutes: (fastify) => proxyRoutes(fastify, () => gatewayChecks),
   });
   deviceApp = await createHttpApp(deviceModule(parts), { ...options, onRoute: (route) => deviceRoutes.push(route) });
 });
 afterAll(() => Promise.all([app.close(), deviceApp.close()]));
 
+const described = (route: string): boolean => route.includes(' /v1/') && !route.startsWith('HEAD ');
 const nameOf = ({ method, url }: AppRoute): string => `${method} ${url}`;
 
 describe('the routes', () => {
   it('are those of the table, and no more', () => {
     const names = routes.filter(({ method }) => method !== 'HEAD').map(nameOf);
-    expect(names.toSorted()).toEqual([...Object.keys(table), ...open].toSorted());
+    expect(names.toSorted()).toEqual([...Object.keys(table), ...open, ...proxies.filter((route) => !route.startsWith('HEAD '))].toSorted());
     expect(deviceRoutes.filter(({ method }) => method !== 'HEAD').map(nameOf).toSorted())
       .toEqual(['GET /v1/device/renewal', 'POST /v1/device/registration', 'POST /v1/device/renewal']);
   });
@@ -104,6 +113,16 @@ describe('the routes', () => {
   });
 });
 
+describe('the routes of proxies', () => {
+  // The address of an injected request is 127.0.0.1, and no setting names it.
+  test.each(proxies.flatMap((route) => [undefined, ...roles].map((role) => [route, role] as const)))('%s as %s', async (route, role) => {
+    const [method, url] = route.split(' ') as ['GET', string];
+    const response = await app.inject({ method, url: url.replace('*', 'a/b?c'), headers: { 'x-ssl-client-cert': 'x', ...(role === undefined ? {} : { authorization: `Bearer ${role}` }) } });
+    expect(response.statusCode).toBe(403);
+    expect(response.headers['x-fleetroot-reason']).toBe('proxy.unknown');
+  });
+});
+
 describe('the OpenAPI document', () => {
   it('is valid OpenAPI 3.1', async () => {
     const document = (await app.inject('/openapi.json')).json<Record<string, unknown>>();
@@ -113,10 +132,10 @@ describe('the OpenAPI document', () => {
   });
   it('describes every resource, and the device listener\'s', async () => {
     const { paths } = (await app.inject('/openapi.json')).json<{ paths: Record<string, Record<string, { 'x-roles'?: string[] }>> }>();
-    const described = Object.entries(paths).flatMap(([path, item]) =>
+    const told = Object.entries(paths).flatMap(([path, item]) =>
       Object.keys(item).filter((key) => key !== 'servers').map((method) => `${method.toUpperCase()} ${path.replaceAll(/\{(\w+)\}/g, ':$1')}`));
-    const resources = Object.keys(table).filter((route) => route.includes(' /v1/'));
-    expect(described.toSorted()).toEqual([...resources, ...openResources, 'GET /v1/device/renewal', 'POST /v1/device/registration', 'POST /v1/device/renewal'].toSorted());
+    const resources = [...Object.keys(table), ...openResources, ...proxies].filter(described);
+    expect(told.toSorted()).toEqual([...resources, 'GET /v1/device/renewal', 'POST /v1/device/registration', 'POST /v1/device/renewal'].toSorted());
     expect(paths['/v1/audit']?.['get']?.['x-roles']).toEqual(['auditor']);
   });
   it('refers to nothing that it lacks', async () => {

@@ -1,9 +1,12 @@
 import { PkiError } from '@fleetroot/core';
 import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify';
-import type { HttpPrincipal } from './route.ts';
+import type { HttpPrincipal, RouteRules } from './route.ts';
 
-/** The principal of a bearer token, or undefined where the token is none, expired, or of somebody disabled. */
-export type Authenticate = (token: string) => Promise<HttpPrincipal | undefined>;
+/**
+ * The principal of a bearer token, or undefined where the token is none, expired, or of somebody disabled.
+ * @param rules of the route that is called
+ */
+export type Authenticate = (token: string, rules: RouteRules) => Promise<HttpPrincipal | undefined>;
 
 /** The `b64token` of RFC 6750. */
 const BEARER = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i;
@@ -21,7 +24,7 @@ export function enforceAccess(app: FastifyInstance, authenticate: Authenticate |
     if (access === 'public') return;
     // Unreachable while checkRoute runs; kept so that a route that slips past it is closed and not open.
     if (access === undefined || authenticate === undefined) throw new PkiError('auth.forbidden');
-    const principal = await authenticate(bearerToken(request));
+    const principal = await authenticate(bearerToken(request), request.routeOptions.config);
     if (principal === undefined) throw new PkiError('auth.token-invalid', 'the token is unknown, has expired or was replaced');
     if (!principal.roles.some((role) => access.includes(role))) {
       throw new PkiError('auth.forbidden', `this needs one of the roles ${access.join(', ')}`);

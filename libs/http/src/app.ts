@@ -50,6 +50,8 @@ export interface HttpAppOptions {
    * has not touched the request.
    */
   readonly ahead?: (request: IncomingMessage, response: ServerResponse) => boolean;
+  /** Routes that answer without Nest; they come under the same rules, and declare them in their `config`. */
+  readonly plainRoutes?: (app: FastifyInstance) => void;
   /** Called once a route, before the app is ready. */
   readonly onRoute?: (route: AppRoute) => void;
   /** Called once a request, when its answer has left. */
@@ -101,6 +103,8 @@ export async function createHttpApp(module: Type | DynamicModule, options: HttpA
     done();
   });
 
+  options.plainRoutes?.(fastify);
+
   const app = await NestFactory.create<NestFastifyApplication>(module, adapter, {
     logger: nestLogger(options.logger), bodyParser: false, abortOnError: false,
   });
@@ -149,6 +153,10 @@ function logRequests(fastify: FastifyInstance, options: HttpAppOptions): void {
       status: reply.statusCode, seconds: reply.elapsedTime / 1000,
     };
     options.onOutcome?.(outcome);
+    if (request.routeOptions.config?.quiet === true && outcome.status < 500) {
+      done();
+      return;
+    }
     const { seconds, ...rest } = outcome;
     options.logger.info({
       requestId: request.id, ...rest, ms: Math.round(seconds * 1000), remote: request.ip,

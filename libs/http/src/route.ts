@@ -20,6 +20,10 @@ export interface RouteRules {
   streaming?: boolean;
   /** The handler gets the octets of a JSON body too, in `request.rawBody`. */
   rawBody?: boolean;
+  /** Called so often that whose the token is may be a second old. */
+  frequent?: boolean;
+  /** Logged only where it fails by our fault. */
+  quiet?: boolean;
   /** What the app's description of itself (OpenAPI) says of the route. */
   operation?: object;
 }

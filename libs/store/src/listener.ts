@@ -1,8 +1,8 @@
 import { Client } from 'pg';
 import type { Secret } from '@fleetroot/core';
 
-const CHANNELS = ['fleetroot_chunk', 'fleetroot_outbox', 'fleetroot_single'] as const;
-export type Channel = (typeof CHANNELS)[number] | 'fleetroot_revoked';
+const CHANNELS = ['fleetroot_chunk', 'fleetroot_outbox', 'fleetroot_single', 'fleetroot_revoked'] as const;
+export type Channel = (typeof CHANNELS)[number];
 
 const RECONNECT_MS = 500;
 

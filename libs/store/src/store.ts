@@ -7,10 +7,11 @@ import type {
 } from '@fleetroot/authority';
 import { type LedgerKey, type Secret, systemClock } from '@fleetroot/core';
 import type { RegistrationLedger, SupplierLedger } from '@fleetroot/fleet';
-import type { TruststoreLedger } from '@fleetroot/trust';
+import type { ClientLedger, TruststoreLedger } from '@fleetroot/trust';
 import { LedgerArchive } from './archive/archive.ts';
 import { PostgresAuditLog } from './audit-log.ts';
 import { PostgresAuthorityLedger } from './authorities/authority-ledger.ts';
+import { PostgresClientLedger } from './authorize/client-ledger.ts';
 import { PostgresBatchLedger } from './batches/batch-ledger.ts';
 import { PostgresUploadLedger } from './batches/upload-ledger.ts';
 import { PostgresWaitingChunks } from './batches/waiting-chunks.ts';
@@ -57,6 +58,7 @@ export interface Store {
   readonly madeKeys: MadeKeyLedger;
   readonly issuance: IssuanceLedger & IssuanceBacklog;
   readonly certificates: CertificateLedger;
+  readonly clients: ClientLedger;
   readonly revocations: RevocationLedger;
   readonly revocationJobs: RevocationJobLedger;
   readonly compromises: CompromiseLedger;
@@ -102,6 +104,7 @@ export async function openStore({ databaseUrl, ledgerKey, pool, connectWithinMs 
     madeKeys: new PostgresMadeKeyLedger(database),
     issuance: new PostgresIssuanceLedger(database, ledgerKey, listener),
     certificates: new PostgresCertificateLedger(database, ledgerKey),
+    clients: new PostgresClientLedger(database, ledgerKey, listener),
     revocations: new PostgresRevocationLedger(database),
     revocationJobs: new PostgresRevocationJobLedger(database, ledgerKey),
     compromises: new PostgresCompromiseLedger(database),

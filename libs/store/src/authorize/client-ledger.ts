@@ -1,0 +1,110 @@
+import type { LedgerKey } from '@fleetroot/core';
+import type { ClientKey, ClientLedger, ClientRecord, StatusChanges } from '@fleetroot/trust';
+import type { Database } from '../database.ts';
+import { openVin } from '../fleet/vehicles.ts';
+import type { Listener } from '../listener.ts';
+
+interface ClientRow {
+  readonly sha256: Buffer;
+  readonly profile: string;
+  readonly ecu_serial: string | null;
+  readonly part_number: string | null;
+  readonly vin_index: Buffer | null;
+  readonly vin_sealed: Buffer | null;
+  readonly reason: number | null;
+  readonly burned: boolean;
+  readonly blocked: boolean;
+}
+
+/**
+ * One statement, so one moment. Each certificate is looked up by the key of its partition: LATERAL with a limit, so that the
+ * planner never joins the whole ledger to a few rows.
+ */
+const CLIENTS = `
+  SELECT c.sha256, c.profile, c.ecu_serial, e.part_number, v.vin_index, v.vin_sealed, r.reason,
+         EXISTS (SELECT FROM burned_serial b WHERE b.ca_id = asked.ca_id AND b.serial = asked.serial) AS burned,
+         EXISTS (SELECT FROM subject_key k WHERE k.spki_sha256 = c.spki_sha256 AND k.blocked) AS blocked
+  FROM unnest($1::int[], $2::bytea[]) WITH ORDINALITY AS asked (ca_id, serial, place)
+  LEFT JOIN LATERAL (
+    SELECT sha256(der) AS sha256, ecu_serial, spki_sha256, (SELECT name FROM profile_version p WHERE p.id = profile_version_id) AS profile
+    FROM certificate WHERE certificate.ca_id = asked.ca_id AND certificate.serial = asked.serial LIMIT 1) c ON true
+  LEFT JOIN LATERAL (SELECT part_number, vehicle_id FROM ecu WHERE ecu.serial = c.ecu_serial LIMIT 1) e ON true
+  LEFT JOIN LATERAL (SELECT vin_index, vin_sealed FROM vehicle WHERE vehicle.id = e.vehicle_id LIMIT 1) v ON true
+  LEFT JOIN LATERAL (
+    SELECT reason FROM revocation WHERE revocation.ca_id = asked.ca_id AND revocation.serial = asked.serial AND released_at IS NULL LIMIT 1) r ON true
+  ORDER BY asked.place`;
+
+/** More changes of one CA than this are told as "many". */
+const MOST_CHANGES = 5000;
+
+/** One row at least, for the time: that of the statement's begin, before anything it does not see. */
+const CHANGES = `
+  SELECT t.at, r.ca_id, r.serial, r.spki_sha256
+  FROM (SELECT statement_timestamp() AS at) t
+  LEFT JOIN LATERAL (
+    SELECT changed.ca_id, changed.serial,
+           CASE changed.reason WHEN 1 THEN (SELECT spki_sha256 FROM certificate c WHERE c.ca_id = changed.ca_id AND c.serial = changed.serial LIMIT 1) END AS spki_sha256
+    FROM ca, LATERAL (
+      SELECT ca_id, serial, reason FROM revocation WHERE revocation.ca_id = ca.id AND changed_at > $1 ORDER BY changed_at LIMIT ${MOST_CHANGES}) changed
+    WHERE $1::timestamptz IS NOT NULL) r ON true`;
+
+/** CRLReason certificateHold, RFC 5280 section 5.3.1. */
+const HOLD = 6;
+
+export class PostgresClientLedger implements ClientLedger {
+  readonly #database: Database;
+  readonly #key: LedgerKey;
+  readonly #listener: Listener;
+
+  constructor(database: Database, key: LedgerKey, listener: Listener) {
+    this.#database = database;
+    this.#key = key;
+    this.#listener = listener;
+  }
+
+  async clients(asked: readonly ClientKey[]): Promise<readonly (ClientRecord | undefined)[]> {
+    const rows = await this.#database.query<ClientRow | { readonly sha256: null }>(CLIENTS, [asked.map(({ caId }) => caId), asked.map(({ serial }) => serial)]);
+    return rows.map((row) => (row.sha256 === null ? undefined : this.#record(row)));
+  }
+
+  #record(row: ClientRow): ClientRecord {
+    return {
+      sha256: row.sha256, profile: row.profile, ecuSerial: row.ecu_serial ?? undefined, partNumber: row.part_number ?? undefined,
+      vin: row.vin_index === null || row.vin_sealed === null ? undefined : openVin(this.#key, row.vin_index, row.vin_sealed),
+      status: row.reason === null && !row.burned ? 'good' : row.reason === HOLD && !row.burned ? 'held' : 'revoked',
+      keyBlocked: row.blocked,
+    };
+  }
+
+  async changes(since: Date | undefined): Promise<StatusChanges> {
+    const rows = await this.#database.query<{ at: Date; ca_id: number | null; serial: Buffer; spki_sha256: Buffer | null }>(CHANGES, [since ?? null]);
+    const byCa = new Map<number, { caId: number; serial: Uint8Array; keySha256?: Uint8Array }[]>();
+    for (const { ca_id: caId, serial, spki_sha256: keySha256 } of rows) {
+      if (caId === null) continue;
+      const of = byCa.get(caId) ?? [];
+      of.push({ caId, serial, ...(keySha256 === null ? {} : { keySha256 }) });
+      byCa.set(caId, of);
+    }
+    const many = [...byCa].filter(([, changed]) => changed.length >= MOST_CHANGES).map(([caId]) => caId);
+    return {
+      at: rows[0]?.at ?? new Date(0), many,
+      // Those with a key all the same: a blocked key may be that of another CA's certificate.
+      changed: [...byCa.values()].flat().filter(({ caId, keySha256 }) => keySha256 !== undefined || !many.includes(caId)),
+    };
+  }
+
+  async members(): Promise<ReadonlyMap<string, readonly number[]>> {
+    const rows = await this.#database.query<{ truststore: string; ca_ids: number[] }>(
+      `SELECT t.name AS truststore, v.ca_ids FROM truststore t,
+         LATERAL (SELECT ca_ids FROM truststore_version WHERE truststore = t.name ORDER BY version DESC LIMIT 1) v`);
+    return new Map(rows.map(({ truststore, ca_ids: ids }) => [truststore, ids]));
+  }
+
+  listen(told: (caId: number, serial: string | undefined) => void, gap: () => void): () => void {
+    return this.#listener.subscribe('fleetroot_revoked', (payload) => {
+      const [, ca, serial] = /^(\d+)\/(\*|(?:[0-9a-f]{2})+)$/.exec(payload) ?? [];
+      if (ca === undefined) return;
+      told(Number(ca), serial === '*' ? undefined : serial);
+    }, gap);
+  }
+}
