@@ -11,8 +11,8 @@ export { BATCH_PRIORITY, chunkJob, isTakenAtOnce } from './batches/chunk-job.ts'
 export { firstTurn, GREATEST_PRIORITY } from './batches/turn.ts';
 export type { ClaimedChunk, IssuanceLedger, IssuedItem, NewIntent, RecordedIntent } from './ports/issuance.ts';
 export {
-  type CertificateLedger, type CertificateQuery, type CertificateRecord, type CertificateStatus, type CrlLedger,
-  type ListedRevocation, type NewRevocation, type PublishedCrl, type RevocationLedger, type RevocationReason, revocationReasons,
+  type CertificateLedger, type CertificateQuery, type CertificateRecord, type CertificateStatus, type CrlLedger, type ForeignCrl,
+  type ListedRevocation, type NewRevocation, type RevocationLedger, type RevocationReason, revocationReasons,
   type RevokedEntry, type StatusLedger,
 } from './ports/status.ts';
 export {
@@ -20,6 +20,7 @@ export {
   type InspectedChunkEvent, type InspectedCrl, type InspectedEvent, type InspectedFailure, type InspectedIntent, type InspectedListing,
   type InspectionLedger, type LedgerView, type Pages, type SetBreach, type SetCheck,
 } from './ports/inspection.ts';
+export type { CrlHead, CrlKind, CrlScope, PublishedCrl } from './ports/crl.ts';
 export { revokedAgain, strengthOf, strongerReason } from './revocation/reason.ts';
 export { type CaSigner, type SigningPurpose, signingPurposes } from './ports/ca-signer.ts';
 export { type CaAct, may, requireStep, signatureAlgorithmOf, signsStatus } from './hierarchy/state.ts';

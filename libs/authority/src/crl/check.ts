@@ -1,6 +1,7 @@
 import { equalBytes, PkiError, serialFromHex, serialToBytes } from '@fleetroot/core';
 import { parseCrl, type ParsedCertificate, type ParsedCrl, verifySignature } from '@fleetroot/x509';
-import { type CrlLedger, type PublishedCrl, revocationReasons } from '../ports/status.ts';
+import type { PublishedCrl } from '../ports/crl.ts';
+import { type CrlLedger, revocationReasons } from '../ports/status.ts';
 
 export interface ExpectedCrl {
   readonly issuer: ParsedCertificate;

@@ -6,7 +6,8 @@ import {
 import { signatureAlgorithmOf, signsStatus } from '../hierarchy/state.ts';
 import type { CertificationAuthority } from '../ports/authorities.ts';
 import type { CaSigner } from '../ports/ca-signer.ts';
-import type { CrlLedger, PublishedCrl } from '../ports/status.ts';
+import type { PublishedCrl } from '../ports/crl.ts';
+import type { CrlLedger } from '../ports/status.ts';
 import { checkCrl, flawOfSuccession } from './check.ts';
 
 export interface CrlPublication {
@@ -47,7 +48,7 @@ export async function publishCrl(publication: CrlPublication): Promise<Published
     crashPoint('crl.signed');
     const flaw = before === undefined ? undefined : await flawOfSuccession(crls, before, crl.parsed);
     if (flaw === undefined) {
-      if (await publish(publication, crl.published, crl.parsed.entries.size)) return crl.published;
+      if (await publish(publication, crl.published)) return crl.published;
       const winner = await crls.latest(authority.id);
       if (winner === undefined) throw new PkiError('internal', 'a newer CRL was published and is gone');
       return winner;
@@ -84,7 +85,13 @@ async function buildCrl({ crls, authority, signer, clock, lifetimeMs }: CrlPubli
   const der = assembleCrl(tbs, signatureAlgorithm, signature);
   const parsed = parseCrl(der);
   checkCrl(parsed, { issuer, authorityKeyIdentifier, number, thisUpdate, nextUpdate, entries: entries.count });
-  return { published: { caId: authority.id, number, thisUpdate, nextUpdate, der }, parsed };
+  return {
+    published: {
+      caId: authority.id, scope: 'all', kind: 'full', number, baseNumber: undefined, thisUpdate, nextUpdate,
+      entries: entries.count, sha256: hash('sha256', der, 'buffer'), der,
+    },
+    parsed,
+  };
 }
 
 const wholeSecond = (time: Date): Date => new Date(Math.floor(time.getTime() / 1000) * 1000);
@@ -98,12 +105,12 @@ function notBefore(now: Date, previous: Date | undefined): Date {
   return previous !== undefined && behind > 0 && behind <= CLOCKS_DIFFER_MS ? previous : now;
 }
 
-function publish({ crls, authority, clock }: CrlPublication, crl: PublishedCrl, entries: number): Promise<boolean> {
-  return crls.publish(crl, entries, {
+function publish({ crls, authority, clock }: CrlPublication, crl: PublishedCrl): Promise<boolean> {
+  return crls.publish(crl, {
     action: 'crl.published', actor: 'system:issuer', at: clock.now(), subject: `ca:${authority.name}`,
     data: {
       number: crl.number.toString(), thisUpdate: crl.thisUpdate.toISOString(), nextUpdate: crl.nextUpdate.toISOString(),
-      entries, sha256: toHex(hash('sha256', crl.der, 'buffer')),
+      entries: crl.entries, sha256: toHex(crl.sha256),
     },
   });
 }

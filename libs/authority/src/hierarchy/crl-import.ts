@@ -2,7 +2,8 @@ import { hash } from 'node:crypto';
 import { type Clock, equalBytes, isPkiError, PkiError, toHex } from '@fleetroot/core';
 import { type CrlEntry, keyIdentifier, parseCertificate, type ParsedCrl, parseCrl, verifySignature } from '@fleetroot/x509';
 import type { AuthorityLedger, CertificationAuthority } from '../ports/authorities.ts';
-import { type CrlLedger, type ListedRevocation, type PublishedCrl, type RevocationReason, revocationReasons } from '../ports/status.ts';
+import type { PublishedCrl } from '../ports/crl.ts';
+import { type CrlLedger, type ListedRevocation, type RevocationReason, revocationReasons } from '../ports/status.ts';
 import { strengthOf } from '../revocation/reason.ts';
 
 export interface CrlImportLedgers {
@@ -52,12 +53,16 @@ export async function importCrl(
   // First what it revokes, then the CRL: a crash between the two leaves too much revoked, never too little.
   const listed = await listedOnRecord(ledgers, authority, crl, options, refuse);
   const revoked = await revokeListed(ledgers.authorities, authority, crl, options, refuse);
-  const published: PublishedCrl = { caId: authority.id, number: crl.number, thisUpdate: crl.thisUpdate, nextUpdate: crl.nextUpdate, der };
-  const changed = !same && await crls.adopt(published, crl.entries.size, {
+  const sha256 = hash('sha256', der, 'buffer');
+  const published: PublishedCrl = {
+    caId: authority.id, scope: 'all', kind: 'full', number: crl.number, baseNumber: undefined,
+    thisUpdate: crl.thisUpdate, nextUpdate: crl.nextUpdate, entries: crl.entries.size, sha256, der,
+  };
+  const changed = !same && await crls.adopt(published, published.entries, {
     action: 'crl.imported', actor: options.actor, at: options.clock.now(), subject: `ca:${authority.name}`,
     data: {
       number: crl.number.toString(), thisUpdate: crl.thisUpdate.toISOString(), nextUpdate: crl.nextUpdate.toISOString(),
-      entries: crl.entries.size, sha256: toHex(hash('sha256', der, 'buffer')),
+      entries: crl.entries.size, sha256: toHex(sha256),
     },
   }, listed);
   if (!changed && !same) refuse('a newer one was published meanwhile');

@@ -1,6 +1,7 @@
 import type { CaName, Serial } from '@fleetroot/core';
 import type { AuditEvent } from '@fleetroot/audit';
 import type { CertificationAuthority } from './authorities.ts';
+import type { CrlHead, CrlKind, CrlScope, PublishedCrl } from './crl.ts';
 
 /** CRLReason by name; the numbers are those of RFC 5280 section 5.3.1. */
 export const revocationReasons = {
@@ -86,13 +87,8 @@ export interface ListedRevocation extends RevokedEntry {
   readonly principalId: number;
 }
 
-export interface PublishedCrl {
-  readonly caId: number;
-  readonly number: bigint;
-  readonly thisUpdate: Date;
-  readonly nextUpdate: Date;
-  readonly der: Uint8Array;
-}
+/** A complete CRL of the whole CA, signed elsewhere. */
+export type ForeignCrl = Pick<PublishedCrl, 'caId' | 'number' | 'thisUpdate' | 'nextUpdate' | 'der'>;
 
 export interface CrlLedger {
   /**
@@ -114,13 +110,13 @@ export interface CrlLedger {
    * Swaps the published CRL; a slower publisher with a lower number changes nothing and returns false (I13, I15). The
    * octets of the newest few stay, of older ones number, times and, in the audit log, SHA-256.
    */
-  publish(crl: PublishedCrl, entries: number, event: AuditEvent): Promise<boolean>;
+  publish(crl: PublishedCrl, event: AuditEvent): Promise<boolean>;
   /**
    * Publishes a CRL that was signed elsewhere, of a CA whose key is not online. `importCrl` has checked it; the number must
    * be above that of every CRL of the CA on record, else nothing changes and the answer is false.
    * @param listed what it revokes that is on record, and comes on record as revoked with it: OCSP says what the CRL says
    */
-  adopt(crl: PublishedCrl, entries: number, event: AuditEvent, listed?: readonly ListedRevocation[]): Promise<boolean>;
+  adopt(crl: ForeignCrl, entries: number, event: AuditEvent, listed?: readonly ListedRevocation[]): Promise<boolean>;
   /** The CRL with the highest number, or undefined before the first. */
   latest(caId: number): Promise<PublishedCrl | undefined>;
 }
@@ -134,7 +130,10 @@ export interface StatusLedger {
   authorities(): Promise<readonly CertificationAuthority[]>;
   /** In the order asked. `good` only for a serial on record (I16); a burned serial is revoked (I8). */
   statuses(caId: number, serials: readonly Uint8Array[]): Promise<readonly CertificateStatus[]>;
-  latestCrl(caId: number): Promise<PublishedCrl | undefined>;
+  /** The newest of the scope and kind; undefined before the first. */
+  latestCrl(caId: number, scope?: CrlScope, kind?: CrlKind): Promise<PublishedCrl | undefined>;
+  /** The newest of each CA, scope and kind. */
+  crlHeads(): Promise<readonly CrlHead[]>;
   /** The certificates of profile `ocsp-signer` that this CA issued and that are valid at `now`, newest first, DER. */
   ocspSigners(caId: number, now: Date): Promise<readonly Uint8Array[]>;
 }

@@ -1,5 +1,5 @@
 import type { AuditEvent } from '@fleetroot/audit';
-import { type CaState, type CrlLedger, type ListedRevocation, may, type PublishedCrl, type RevokedEntry } from '@fleetroot/authority';
+import { type CaState, type CrlLedger, type ForeignCrl, type ListedRevocation, may, type PublishedCrl, type RevokedEntry } from '@fleetroot/authority';
 import { PkiError } from '@fleetroot/core';
 import { appendEvent } from '../audit-log.ts';
 import type { Database, Queryable } from '../database.ts';
@@ -94,16 +94,16 @@ export class PostgresCrlLedger implements CrlLedger {
     return rows.map(({ not_after }) => not_after ?? undefined);
   }
 
-  publish(crl: PublishedCrl, entries: number, event: AuditEvent): Promise<boolean> {
+  publish(crl: PublishedCrl, event: AuditEvent): Promise<boolean> {
     return this.#database.transaction(async (tx) => {
       await tx.query('SELECT FROM ca WHERE id = $1 FOR UPDATE', [crl.caId]);
       const [newer] = await tx.query('SELECT FROM crl WHERE ca_id = $1 AND number >= $2 AND published_at IS NOT NULL LIMIT 1', [crl.caId, crl.number]);
       if (newer !== undefined) return false;
       // The number must have been reserved for these times, and never be given other bytes.
       const published = await tx.query(
-        `UPDATE crl SET der = $3, entries = $4, published_at = clock_timestamp()
+        `UPDATE crl SET der = $3, entries = $4, octets = octet_length($3), sha256 = $7, published_at = clock_timestamp()
          WHERE ca_id = $1 AND number = $2 AND published_at IS NULL AND this_update = $5 AND next_update = $6 RETURNING id`,
-        [crl.caId, crl.number, crl.der, entries, crl.thisUpdate, crl.nextUpdate]);
+        [crl.caId, crl.number, crl.der, crl.entries, crl.thisUpdate, crl.nextUpdate, crl.sha256]);
       if (published.length !== 1) throw new PkiError('crl.invalid', `the CRL number ${crl.number} was not reserved for this CRL`);
       await dropOldOctets(tx, crl.caId);
       await appendEvent(tx, event);
@@ -111,7 +111,7 @@ export class PostgresCrlLedger implements CrlLedger {
     });
   }
 
-  adopt(crl: PublishedCrl, entries: number, event: AuditEvent, listed: readonly ListedRevocation[] = []): Promise<boolean> {
+  adopt(crl: ForeignCrl, entries: number, event: AuditEvent, listed: readonly ListedRevocation[] = []): Promise<boolean> {
     return this.#database.transaction(async (tx) => {
       if (crl.number > LARGEST_NUMBER) throw new PkiError('crl.import-refused', 'the CRL number is longer than 63 bits, which the ledger cannot hold: have a CRL with a smaller one signed');
       const [ca] = await tx.query<{ crl_number: bigint }>('SELECT crl_number FROM ca WHERE id = $1 FOR NO KEY UPDATE', [crl.caId]);
@@ -120,7 +120,7 @@ export class PostgresCrlLedger implements CrlLedger {
       if (crl.number <= ca.crl_number) return false;
       await tx.query('UPDATE ca SET crl_number = $2 WHERE id = $1', [crl.caId, crl.number]);
       await tx.query(
-        `INSERT INTO crl (ca_id, number, this_update, next_update, entries, der, published_at) VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp())`,
+        `INSERT INTO crl (ca_id, number, this_update, next_update, entries, der, octets, sha256, published_at) VALUES ($1, $2, $3, $4, $5, $6, octet_length($6), sha256($6), clock_timestamp())`,
         [crl.caId, crl.number, crl.thisUpdate, crl.nextUpdate, entries, crl.der]);
       for (const each of listed) await putRevocation(tx, { caId: crl.caId, ...each });
       await dropOldOctets(tx, crl.caId);

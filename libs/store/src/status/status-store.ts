@@ -1,11 +1,11 @@
-import type { CeremonyCertificate, CertificateStatus, CertificationAuthority, PublishedCrl, StatusLedger } from '@fleetroot/authority';
+import type { CeremonyCertificate, CertificateStatus, CertificationAuthority, CrlHead, CrlKind, CrlScope, PublishedCrl, StatusLedger } from '@fleetroot/authority';
 import type { Secret } from '@fleetroot/core';
 import type { TruststoreVersion } from '@fleetroot/trust';
 import { readAuthorities } from '../authorities/authority-row.ts';
 import { usableCertificatesOf } from '../authorities/ceremony-certificates.ts';
 import { Database } from '../database.ts';
 import { PrismaTruststoreLedger } from '../repositories/truststores.ts';
-import { latestCrl } from './published-crl.ts';
+import { crlHeads, latestCrl } from './published-crl.ts';
 import { certificateStatuses } from './statuses.ts';
 
 export interface StatusStoreOptions {
@@ -33,8 +33,12 @@ export class StatusStore implements StatusLedger {
     return certificateStatuses(this.#database, caId, serials);
   }
 
-  latestCrl(caId: number): Promise<PublishedCrl | undefined> {
-    return latestCrl(this.#database, caId);
+  latestCrl(caId: number, scope?: CrlScope, kind?: CrlKind): Promise<PublishedCrl | undefined> {
+    return latestCrl(this.#database, caId, scope, kind);
+  }
+
+  crlHeads(): Promise<readonly CrlHead[]> {
+    return crlHeads(this.#database);
   }
 
   async ocspSigners(caId: number, now: Date): Promise<readonly Uint8Array[]> {
