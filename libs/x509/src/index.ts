@@ -39,7 +39,7 @@ export type { CrlEntry } from './crl/entry-encoder.ts';
 export { CrlEntries, CrlEntryList } from './crl/entries.ts';
 export { assembleCrl, buildCrlTbs, type CrlFacts, type CrlFields } from './crl/build.ts';
 export { type CrlSpool, type StreamedCrlTbs, writeCrl, writeCrlTbs } from './crl/stream.ts';
-export { type ParsedCrl, parseCrl } from './crl/parse.ts';
+export { type CrlNature, crlNature, parseAnyCrl, type ParsedCrl, parseCrl } from './crl/parse.ts';
 export type { CertIdHash } from './ocsp/oids.ts';
 export { type CertId, OCSP_MAX_OCTETS, type OcspRequest, parseOcspRequest } from './ocsp/request.ts';
 export { type IssuerHashes, issuerHashes, namesIssuer } from './ocsp/issuer-hash.ts';

@@ -4,6 +4,7 @@ import { encodeExtensions } from '../certificate/extension-list.ts';
 import { bitString, explicit, integer, sequence, time } from '../der/writer.ts';
 import { algorithmIdentifier, type SignatureAlgorithm } from '../key/algorithm.ts';
 import { CrlEntries } from './entries.ts';
+import { crlExtensions } from './extensions.ts';
 import type { CrlEntry } from './entry-encoder.ts';
 
 /** What a CRL says apart from its entries. */
@@ -17,6 +18,15 @@ export interface CrlFacts {
   readonly number: bigint;
   /** The subject key identifier of the CA's certificate. */
   readonly authorityKeyIdentifier: Uint8Array;
+  /**
+   * URIs of the issuing distribution point (RFC 5280 section 5.2.5): those that the certificates of the CRL's scope name.
+   * Absent: the CRL is about every certificate of its issuer.
+   */
+  readonly distributionPoint?: readonly string[] | undefined;
+  /** Of a delta CRL: the number of the complete CRL that it starts from (section 5.2.4). */
+  readonly baseNumber?: bigint | undefined;
+  /** URIs of the delta CRL of this complete one (section 5.2.6). */
+  readonly freshestCrl?: readonly string[] | undefined;
 }
 
 export interface CrlFields extends CrlFacts {
@@ -24,18 +34,17 @@ export interface CrlFields extends CrlFacts {
   readonly entries: CrlEntries | Iterable<CrlEntry>;
 }
 
-const ID_CE_CRL_NUMBER = '2.5.29.20';
 /** CRLNumber has at most 20 octets, its sign bit among them (RFC 5280 section 5.2.3). */
 const NUMBER_LIMIT = 1n << 159n;
 
 /**
- * TBSCertList of a complete v2 CRL, DER, with the two extensions that RFC 5280 section 5.2 asks of every CRL: CRL
- * number and authority key identifier. Time and memory are linear in the entries.
+ * TBSCertList of a v2 CRL, complete or a delta, DER, with the two extensions that RFC 5280 section 5.2 asks of every CRL,
+ * CRL number and authority key identifier, and those that say what it is about. Time and memory are linear in the entries.
  * @throws PkiError `crl.invalid` where a field breaks RFC 5280 section 5.1, or a serial comes twice
  */
 export function buildCrlTbs(fields: CrlFields): Uint8Array {
   const { before, after } = crlFrame(fields);
-  return sequence(before, collected(fields.entries).encode(), after);
+  return sequence(before, collected(fields).encode(), after);
 }
 
 /**
@@ -46,6 +55,9 @@ export function crlFrame(facts: CrlFacts): { readonly before: Uint8Array; readon
   if (facts.number < 0n || facts.number >= NUMBER_LIMIT) {
     throw new PkiError('crl.invalid', 'a CRL number is not negative and has at most 20 octets');
   }
+  if (facts.baseNumber !== undefined && (facts.baseNumber < 0n || facts.baseNumber > facts.number)) {
+    throw new PkiError('crl.invalid', 'a delta CRL starts from a complete CRL with its own number or one below');
+  }
   if (facts.nextUpdate.getTime() <= facts.thisUpdate.getTime()) {
     throw new PkiError('crl.invalid', 'nextUpdate of a CRL must be later than thisUpdate');
   }
@@ -53,10 +65,7 @@ export function crlFrame(facts: CrlFacts): { readonly before: Uint8Array; readon
     before: concatBytes(
       integer(1), algorithmIdentifier(facts.signatureAlgorithm), facts.issuerDer, time(facts.thisUpdate), time(facts.nextUpdate),
     ),
-    after: explicit(0, encodeExtensions([
-      extension.authorityKeyIdentifier(facts.authorityKeyIdentifier),
-      { oid: ID_CE_CRL_NUMBER, critical: false, value: integer(facts.number) },
-    ])),
+    after: explicit(0, encodeExtensions([extension.authorityKeyIdentifier(facts.authorityKeyIdentifier), ...crlExtensions(facts)])),
   };
 }
 
@@ -64,9 +73,13 @@ export function crlFrame(facts: CrlFacts): { readonly before: Uint8Array; readon
 export const assembleCrl = (tbs: Uint8Array, algorithm: SignatureAlgorithm, signature: Uint8Array): Uint8Array =>
   sequence(tbs, algorithmIdentifier(algorithm), bitString(signature));
 
-function collected(entries: CrlEntries | Iterable<CrlEntry>): CrlEntries {
-  if (entries instanceof CrlEntries) return entries;
-  const collector = new CrlEntries();
+function collected({ entries, baseNumber }: CrlFields): CrlEntries {
+  const delta = baseNumber !== undefined;
+  if (entries instanceof CrlEntries) {
+    if (entries.delta && !delta) throw new PkiError('crl.invalid', 'entries of a delta CRL do not belong on a complete one');
+    return entries;
+  }
+  const collector = new CrlEntries({ delta });
   for (const entry of entries) collector.add(entry);
   return collector;
 }

@@ -1,11 +1,7 @@
 import { concatBytes, PkiError, toHex } from '@fleetroot/core';
-import { readExtensionList } from '../certificate/extension-list.ts';
-import { readTime } from '../certificate/tbs.ts';
-import { DerReader } from '../der/reader.ts';
 import { header, tag } from '../der/writer.ts';
-import {
-  COMPLETE_CRL_REASONS, type CrlEntry, CrlEntryEncoder, ID_CE_CRL_REASONS, ID_CE_INVALIDITY_DATE,
-} from './entry-encoder.ts';
+import { type CrlEntry, CrlEntryEncoder } from './entry-encoder.ts';
+import { EntryWalk } from './entry-walk.ts';
 
 /**
  * Collects the entries of one CRL as DER, in chunks: memory is that of the CRL itself, and time is linear in the
@@ -13,16 +9,29 @@ import {
  */
 export class CrlEntries {
   readonly #full: Uint8Array[] = [];
-  readonly #encoder = new CrlEntryEncoder((chunk) => {
-    this.#full.push(chunk);
-    return undefined;
-  });
+  readonly #encoder: CrlEntryEncoder;
+
+  /** @param delta of a delta CRL: entries may say removeFromCRL */
+  constructor({ delta = false }: { readonly delta?: boolean } = {}) {
+    this.#encoder = new CrlEntryEncoder((chunk) => {
+      this.#full.push(chunk);
+      return undefined;
+    }, delta);
+  }
+
+  get delta(): boolean {
+    return this.#encoder.delta;
+  }
+
+  get octets(): number {
+    return this.#encoder.octets;
+  }
 
   get count(): number {
     return this.#encoder.count;
   }
 
-  /** @throws PkiError `crl.invalid` for a reason that a complete CRL does not know, or a serial that is not positive */
+  /** @throws PkiError `crl.invalid` for a reason that a CRL of this kind does not know, or a serial that is not positive */
   add(entry: CrlEntry): void {
     this.#encoder.add(entry);
   }
@@ -46,19 +55,31 @@ export class CrlEntries {
  */
 export class CrlEntryList implements Iterable<[string, CrlEntry]> {
   readonly #der: Uint8Array;
+  readonly #delta: boolean;
   readonly size: number;
+  /** Whether each serial sorts after the one before, by its octets: then none comes twice. */
+  readonly ascending: boolean;
   #offsets: Map<string, number> | undefined;
 
   /**
    * @param der revokedCertificates whole, or no octet
+   * @param delta entries may say removeFromCRL
    * @throws PkiError `crl.invalid` where any entry is not well formed or says something critical that is not understood
    */
-  constructor(der: Uint8Array) {
+  constructor(der: Uint8Array, delta = false) {
     this.#der = der;
+    this.#delta = delta;
     let size = 0;
-    for (const _ of this.#walk()) size++;
+    let ascending = true;
+    let last = { at: 0, end: 0 };
+    const walk = this.walk();
+    for (; walk.step(); size++) {
+      ascending &&= compareOctets(der, last.at, last.end, der, walk.serialAt, walk.serialEnd) < 0;
+      last = { at: walk.serialAt, end: walk.serialEnd };
+    }
     if (der.length > 0 && size === 0) throw new PkiError('crl.invalid', 'revokedCertificates is there but empty');
     this.size = size;
+    this.ascending = ascending;
   }
 
   has(serialHex: string): boolean {
@@ -67,59 +88,58 @@ export class CrlEntryList implements Iterable<[string, CrlEntry]> {
 
   get(serialHex: string): CrlEntry | undefined {
     const offset = this.index().get(serialHex);
-    return offset === undefined ? undefined : readEntry(new DerReader(this.#der, 'crl.invalid', offset));
+    if (offset === undefined) return undefined;
+    const walk = this.walk();
+    walk.offset = offset;
+    return walk.entry;
   }
 
   *[Symbol.iterator](): IterableIterator<[string, CrlEntry]> {
-    for (const { entry } of this.#walk()) yield [toHex(entry.serial), entry];
+    for (const walk = this.walk(); walk.step();) {
+      const { entry } = walk;
+      yield [toHex(entry.serial), entry];
+    }
+  }
+
+  walk(): EntryWalk {
+    return new EntryWalk(this.#der, this.#delta);
   }
 
   /** @throws PkiError `crl.invalid` where a serial is listed twice */
   index(): ReadonlyMap<string, number> {
     if (this.#offsets !== undefined) return this.#offsets;
     const offsets = new Map<string, number>();
-    for (const { entry, offset } of this.#walk()) offsets.set(toHex(entry.serial), offset);
+    for (const walk = this.walk(); walk.step();) offsets.set(toHex(walk.serial), walk.offset);
     if (offsets.size !== this.size) throw new PkiError('crl.invalid', 'a serial number is on the CRL twice');
     this.#offsets = offsets;
     return offsets;
   }
 
-  *#walk(): IterableIterator<{ entry: CrlEntry; offset: number }> {
-    if (this.#der.length === 0) return;
-    const reader = new DerReader(this.#der, 'crl.invalid').enter(tag.sequence, 'revokedCertificates');
-    while (!reader.atEnd) {
-      const offset = reader.offset;
-      yield { entry: readEntry(reader), offset };
+  /** The entries of this list whose serials are not on `next`. Two lists in ascending order are read side by side. */
+  *goneFrom(next: CrlEntryList): Generator<Pick<CrlEntry, 'serial' | 'reason'>> {
+    const ordered = this.ascending && next.ascending;
+    const later = next.walk();
+    let more = ordered && later.step();
+    for (const walk = this.walk(); walk.step();) {
+      let there: boolean;
+      if (ordered) {
+        let order = -1;
+        while (more && (order = compareOctets(next.#der, later.serialAt, later.serialEnd, this.#der, walk.serialAt, walk.serialEnd)) < 0) more = later.step();
+        there = more && order === 0;
+      } else {
+        there = next.has(toHex(walk.serial));
+      }
+      if (!there) yield { serial: walk.serial, reason: walk.reason };
     }
   }
 }
 
-function readEntry(list: DerReader): CrlEntry {
-  const reader = list.enter(tag.sequence, 'revokedCertificates entry');
-  const serial = reader.integer('userCertificate');
-  const revokedAt = readTime(reader, 'revocationDate').date;
-  let reason = 0;
-  let invalidityDate: Date | undefined;
-  if (!reader.atEnd) {
-    for (const extension of readExtensionList(reader, 'crlEntryExtensions')) {
-      const value = new DerReader(extension.value, 'crl.invalid');
-      if (extension.oid === ID_CE_CRL_REASONS) {
-        const [code = -1, ...more] = value.value(tag.enumerated, 'reasonCode');
-        if (more.length > 0 || !COMPLETE_CRL_REASONS.has(code)) value.fail('reasonCode', 'does not belong on a complete CRL');
-        reason = code;
-      } else if (extension.oid === ID_CE_INVALIDITY_DATE) {
-        const time = readTime(value, 'invalidityDate');
-        // GeneralizedTime whatever the year (RFC 5280 section 5.3.2).
-        if (!time.generalized) value.fail('invalidityDate', 'is not a GeneralizedTime');
-        invalidityDate = time.date;
-      } else if (extension.critical) {
-        reader.fail(`the critical entry extension ${extension.oid}`, 'is not understood');
-      } else {
-        continue;
-      }
-      value.end('a CRL entry extension');
-    }
+/** As Buffer.compare of the two pieces, without making them. */
+function compareOctets(a: Uint8Array, from: number, end: number, b: Uint8Array, fromB: number, endB: number): number {
+  const shared = Math.min(end - from, endB - fromB);
+  for (let i = 0; i < shared; i++) {
+    const difference = (a[from + i] ?? 0) - (b[fromB + i] ?? 0);
+    if (difference !== 0) return difference;
   }
-  reader.end('revokedCertificates entry');
-  return { serial, revokedAt, reason, invalidityDate };
+  return (end - from) - (endB - fromB);
 }

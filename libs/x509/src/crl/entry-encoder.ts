@@ -17,7 +17,11 @@ export interface CrlEntry {
 export const ID_CE_CRL_REASONS = '2.5.29.21';
 export const ID_CE_INVALIDITY_DATE = '2.5.29.24';
 /** removeFromCRL (8) belongs in delta CRLs only, and 7 is not used (RFC 5280 section 5.3.1). */
-export const COMPLETE_CRL_REASONS: ReadonlySet<number> = new Set([0, 1, 2, 3, 4, 5, 6, 9, 10]);
+const REMOVE_FROM_CRL = 8;
+const NAMED_REASONS: ReadonlySet<number> = new Set([0, 1, 2, 3, 4, 5, 6, REMOVE_FROM_CRL, 9, 10]);
+
+/** Whether an entry may have this reason. */
+export const isReasonOf = (reason: number, delta: boolean): boolean => NAMED_REASONS.has(reason) && (delta || reason !== REMOVE_FROM_CRL);
 const CHUNK = 1 << 16;
 
 /** Serial, GeneralizedTime and both extensions have 79 octets at most, so the length of an entry is one octet. */
@@ -43,13 +47,16 @@ export class CrlEntryEncoder {
   #time: Uint8Array = new Uint8Array(0);
   readonly #reasonExtensions = new Map<number, Uint8Array>();
   readonly #full: (chunk: Uint8Array) => Uint8Array | undefined;
+  readonly delta: boolean;
 
   /**
    * @param full gets each chunk that is full, the start of its buffer, and may keep it: it is not written to again,
    *   unless `full` returns it, or an older one of CHUNK octets, to go on with
+   * @param delta entries may say removeFromCRL
    */
-  constructor(full: (chunk: Uint8Array) => Uint8Array | undefined) {
+  constructor(full: (chunk: Uint8Array) => Uint8Array | undefined, delta: boolean) {
     this.#full = full;
+    this.delta = delta;
   }
 
   get count(): number {
@@ -71,7 +78,7 @@ export class CrlEntryEncoder {
     return this.#chunk.subarray(0, this.#used);
   }
 
-  /** @throws PkiError `crl.invalid` for a reason that a complete CRL does not know, or a serial that is not positive */
+  /** @throws PkiError `crl.invalid` for a reason that a CRL of this kind does not know, or a serial that is not positive */
   add(entry: CrlEntry): void {
     const extensions = this.#extensions(entry);
     this.#setTime(entry.revokedAt);
@@ -145,7 +152,7 @@ export class CrlEntryEncoder {
   }
 
   #extensions(entry: CrlEntry): Uint8Array {
-    if (!COMPLETE_CRL_REASONS.has(entry.reason)) throw new PkiError('crl.invalid', `CRLReason ${entry.reason} does not belong on a complete CRL`);
+    if (!isReasonOf(entry.reason, this.delta)) throw new PkiError('crl.invalid', `CRLReason ${entry.reason} does not belong on a ${this.delta ? 'delta' : 'complete'} CRL`);
     if (entry.invalidityDate === undefined) {
       const known = this.#reasonExtensions.get(entry.reason);
       if (known !== undefined) return known;

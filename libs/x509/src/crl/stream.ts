@@ -40,7 +40,7 @@ export async function writeCrlTbs(
   facts: CrlFacts, entries: AsyncIterable<CrlEntry> | Iterable<CrlEntry>, spool: CrlSpool,
 ): Promise<StreamedCrlTbs> {
   const { before, after } = crlFrame(facts);
-  const encoder = await spoolEntries(entries, spool);
+  const encoder = await spoolEntries(entries, spool, facts.baseNumber !== undefined);
   // No entries, no revokedCertificates (RFC 5280 section 5.1.2.6).
   const list = encoder.count === 0 ? new Uint8Array(0) : header(tag.sequence, encoder.octets);
   const content = before.length + list.length + encoder.octets + after.length;
@@ -63,13 +63,15 @@ export async function writeCrlTbs(
   };
 }
 
-async function spoolEntries(entries: AsyncIterable<CrlEntry> | Iterable<CrlEntry>, spool: CrlSpool): Promise<CrlEntryEncoder> {
+async function spoolEntries(
+  entries: AsyncIterable<CrlEntry> | Iterable<CrlEntry>, spool: CrlSpool, delta: boolean,
+): Promise<CrlEntryEncoder> {
   let full: Uint8Array[] = [];
   const spare: Uint8Array[] = [];
   const encoder = new CrlEntryEncoder((chunk) => {
     full.push(chunk);
     return spare.pop();
-  });
+  }, delta);
   const add = (entry: CrlEntry): void => {
     encoder.add(entry);
     if (!encoder.ascending) {
