@@ -20,7 +20,9 @@ export {
   type InspectedChunkEvent, type InspectedCrl, type InspectedEvent, type InspectedFailure, type InspectedIntent, type InspectedListing,
   type InspectionLedger, type LedgerView, type Pages, type SetBreach, type SetCheck,
 } from './ports/inspection.ts';
-export type { CrlHead, CrlKind, CrlScope, PublishedCrl } from './ports/crl.ts';
+export type {
+  CrlHead, CrlKind, CrlScope, CrlScopeFacts, CrlSwap, ListedEntry, PlannedCrl, PublishedCrl, ScopeChanges, WantedEntries,
+} from './ports/crl.ts';
 export { revokedAgain, strengthOf, strongerReason } from './revocation/reason.ts';
 export { type CaSigner, type SigningPurpose, signingPurposes } from './ports/ca-signer.ts';
 export { type CaAct, may, requireStep, signatureAlgorithmOf, signsStatus } from './hierarchy/state.ts';
@@ -45,7 +47,8 @@ export { requestedDnsNames } from './profile/requested.ts';
 export { type CompiledProfile, compileProfile, type PreparedCertificate, type ProfileIssuer } from './profile/compile.ts';
 export { dnsName } from './profile/dns-name.ts';
 export { Issuance, type IssuanceObserver, type IssuanceParts } from './issuance/issuance.ts';
-export { publishCrl, type CrlPublication } from './crl/publish.ts';
+export { CHANGE_OVERLAP_MS, type CrlDemand, type CrlPublication, hasShards, publishCrl, publishCrls } from './crl/publish.ts';
+export { type CrlState, dueScopes, type DueScope, isCrlDue } from './crl/due.ts';
 export { type CeremonyParts, holdCeremony } from './ceremony/ceremony.ts';
 export { prepareCeremony, type PreparedCeremony, type PrepareParts } from './ceremony/prepare.ts';
 export { type CeremonyObject, type CeremonyObjectKind } from './ceremony/object.ts';

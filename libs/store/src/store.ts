@@ -96,7 +96,7 @@ export async function openStore({ databaseUrl, ledgerKey, pool, connectWithinMs 
     issuance: new PostgresIssuanceLedger(database, ledgerKey, listener),
     certificates: new PostgresCertificateLedger(database, ledgerKey),
     revocations: new PostgresRevocationLedger(database),
-    crls: new PostgresCrlLedger(database),
+    crls: new PostgresCrlLedger(database, databaseUrl),
     truststores: new PrismaTruststoreLedger(database),
     suppliers: new PrismaSupplierLedger(database),
     registrations: new PostgresRegistrationLedger(database),

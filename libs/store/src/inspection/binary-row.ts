@@ -9,8 +9,8 @@ const EPOCH_MS = Date.UTC(2000, 0, 1);
 export const column = {
   int4: (row: Buffer, at: number): number => row.readInt32BE(at),
   int8: (row: Buffer, at: number): bigint => row.readBigInt64BE(at),
-  /** Milliseconds since 1970. */
-  time: (row: Buffer, at: number): number => EPOCH_MS + Math.floor(Number(row.readBigInt64BE(at)) / 1000),
+  /** Milliseconds since 1970; exact for the next centuries. */
+  time: (row: Buffer, at: number): number => EPOCH_MS + Math.floor((row.readInt32BE(at) * 4_294_967_296 + row.readUInt32BE(at + 4)) / 1000),
   text: (row: Buffer, at: number, length: number): string => row.toString('utf8', at, at + length),
   bool: (row: Buffer, at: number): boolean => row[at] === 1,
   bytes: (row: Buffer, at: number, length: number): Uint8Array => row.subarray(at, at + length),
