@@ -88,7 +88,10 @@ const ca = (id: number, name: string, more: Partial<CertificationAuthority> = {}
 const revocation = { revokedAt: at(-1), reason: 2 };
 
 describe('published objects', () => {
-  const crl = (caId: number, nextUpdate: Date): PublishedCrl => ({ caId, number: 1n, thisUpdate: at(-10), nextUpdate, der: Uint8Array.of(0x30, caId) });
+  const crl = (caId: number, nextUpdate: Date): PublishedCrl => ({
+    caId, scope: 'all', kind: 'full', baseNumber: undefined, entries: 0, sha256: new Uint8Array(32), number: 1n, thisUpdate: at(-10), nextUpdate,
+    der: Uint8Array.of(0x30, caId),
+  });
   const fleet = [ca(1, 'root'), ca(2, 'issuing', { parentId: 1 }), ca(3, 'gone', { state: 'retired' })];
   function published(crls: readonly PublishedCrl[], authorities = fleet, made: readonly CeremonyCertificate[] = []): Published {
     const ledger: PublishedLedger = {

@@ -14,7 +14,7 @@ export interface Ledger {
   readonly waiting: WaitingChunks;
   readonly madeKeys: Pick<MadeKeyLedger, 'deleteDue'>;
   readonly certificates: Pick<CertificateLedger, 'markRenewalDue'>;
-  readonly crls: Pick<CrlLedger, 'latest'>;
+  readonly crls: Pick<CrlLedger, 'latest' | 'heads' | 'scopes' | 'changes'>;
   readonly truststores: TruststoreLedger;
   readonly principals: { all(): Promise<readonly { readonly id: number; readonly name: string }[]> };
   readonly outbox: Outbox;

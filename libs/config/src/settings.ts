@@ -50,6 +50,7 @@ export const settings = {
   issueTimeoutMs: { variable: 'FLEETROOT_ISSUE_TIMEOUT_MS', type: 'number', default: '15000', meaning: 'how long POST /v1/certificates waits for the certificate, in milliseconds' },
   madeKeyMinutes: { variable: 'FLEETROOT_MADE_KEY_MINUTES', type: 'number', default: '1440', meaning: 'how long a private key that was made here is held, encrypted, for a delivery that nobody acknowledges, in minutes' },
   crlLifetimeMinutes: { variable: 'FLEETROOT_CRL_LIFETIME_MINUTES', type: 'number', default: '1440', meaning: 'nextUpdate minus thisUpdate of a CRL, in minutes' },
+  crlDeltaMinutes: { variable: 'FLEETROOT_CRL_DELTA_MINUTES', type: 'number', default: '60', meaning: 'nextUpdate minus thisUpdate of a delta CRL, in minutes' },
   crlRefreshPercent: { variable: 'FLEETROOT_CRL_REFRESH_PERCENT', type: 'number', default: '50', meaning: 'part of its lifetime after which a CRL is published anew, in percent' },
   ocspSignerRefreshPercent: { variable: 'FLEETROOT_OCSP_SIGNER_REFRESH_PERCENT', type: 'number', default: '50', meaning: 'part of its lifetime after which an OCSP signer certificate is replaced, in percent' },
   keyBlocklist: { variable: 'FLEETROOT_KEY_BLOCKLIST', type: 'file', optional: true, meaning: 'file of compromised public keys, which get no certificate: SHA-256 of the SubjectPublicKeyInfo in hex, a line a key, `#` begins a comment; read when api and issuer start' },

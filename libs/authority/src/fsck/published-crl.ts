@@ -2,6 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { equalBytes, isPkiError, toHex } from '@fleetroot/core';
 import { type ParsedCrl, parseCertificate, parseCrl } from '@fleetroot/x509';
 import { isTrusted } from '../hierarchy/lineage.ts';
+import type { CrlKind, CrlScope } from '../ports/crl.ts';
 import { signsStatus } from '../hierarchy/state.ts';
 import type { InspectedAuthority, LedgerView } from '../ports/inspection.ts';
 import { revocationReasons } from '../ports/status.ts';
@@ -11,8 +12,8 @@ import type { Findings } from './report.ts';
 
 /** CRLs as anybody gets them. */
 export interface PublishedCrls {
-  /** DER; undefined: nothing is published for the CA. @throws Error where nobody answers */
-  fetch(caName: string): Promise<Uint8Array | undefined>;
+  /** DER, of the whole CA and full unless something else is asked for; undefined: nothing is published. @throws Error where nobody answers */
+  fetch(caName: string, scope?: CrlScope, kind?: CrlKind): Promise<Uint8Array | undefined>;
 }
 
 /** What was had from there, or why nothing was. */
