@@ -174,7 +174,7 @@ export class PostgresCrlLedger implements CrlLedger {
       if (crl.number <= ca.crl_number) return false;
       await tx.query('UPDATE ca SET crl_number = $2 WHERE id = $1', [crl.caId, crl.number]);
       await tx.query(
-        `INSERT INTO crl (ca_id, number, this_update, next_update, entries, der, octets, sha256, published_at) VALUES ($1, $2, $3, $4, $5, $6, octet_length($6), sha256($6), clock_timestamp())`,
+        `INSERT INTO crl (ca_id, number, this_update, next_update, entries, der, octets, sha256, published_at) VALUES ($1, $2, $3, $4, $5, $6::bytea, octet_length($6::bytea), sha256($6::bytea), clock_timestamp())`,
         [crl.caId, crl.number, crl.thisUpdate, crl.nextUpdate, entries, crl.der]);
       for (const each of listed) await putRevocation(tx, { caId: crl.caId, ...each });
       await dropOldOctets(tx, crl.caId, 'all', 'full');
@@ -213,7 +213,7 @@ async function swapIn(tx: Queryable, caId: number, { crl, after }: CrlSwap): Pro
   if (newest?.number !== after || (newest !== undefined && newest.number >= crl.number)) return false;
   // The number must have been reserved for these times, and never be given other bytes.
   const published = await tx.query(
-    `UPDATE crl SET der = $5, entries = $6, octets = octet_length($5), sha256 = $7, published_at = clock_timestamp()
+    `UPDATE crl SET der = $5::bytea, entries = $6, octets = octet_length($5::bytea), sha256 = $7, published_at = clock_timestamp()
      WHERE ca_id = $1 AND scope = $2 AND kind = $3 AND number = $4 AND published_at IS NULL AND this_update = $8 AND next_update = $9
        AND base_number IS NOT DISTINCT FROM $10::bigint RETURNING id`,
     [caId, crl.scope, crl.kind, crl.number, crl.der, crl.entries, crl.sha256, crl.thisUpdate, crl.nextUpdate, crl.baseNumber ?? null]);
