@@ -99,7 +99,7 @@ export const setSelects = (archived: boolean): Readonly<Record<SetCheck, string>
     row AS (
       SELECT r.ca_id, r.serial, r.reason, ca.key_id IS NULL OR EXISTS (
         SELECT FROM ceremony_certificate m JOIN ca s ON s.id = m.subject_id WHERE m.issuer_id = r.ca_id AND m.serial = r.serial AND s.revoked_at IS NOT NULL) AS otherwise
-      FROM revocation r JOIN ca ON ca.id = r.ca_id)
+      FROM revocation r JOIN ca ON ca.id = r.ca_id WHERE r.released_at IS NULL)
     SELECT 'serial ' || ${hex('serial')}, CASE
         WHEN row.reason IS NULL THEN 'the audit log says that it is revoked (' || told.reason || '), and it is not'
         WHEN told.reason IS NULL THEN 'is revoked, and no event of the audit log says so'

@@ -2,13 +2,41 @@ import { Client } from 'pg';
 import type { CrlScope, ListedEntry, WantedEntries } from '@fleetroot/authority';
 import type { Secret } from '@fleetroot/core';
 import { storeError } from '../errors.ts';
-import { column, orNull, type Shape } from '../inspection/binary-row.ts';
+import { broken, column, firstRow, type RowReader } from '../inspection/binary-row.ts';
 import { copyOut } from '../inspection/copy-out.ts';
 
-const shape: Shape<ListedEntry> = {
-  shards: column.int4, shard: column.int4, serial: column.bytes, reason: column.int4, revokedAt: column.time, invalidityDate: orNull(column.time),
-  notAfter: column.time, changedAt: column.time, released: column.bool,
-};
+/** Of the columns before the serial, and after it: a length of 4 octets before each value. */
+const BEFORE_SERIAL = 2 + 8 + 8;
+const COLUMNS = 9;
+
+/** The rows of `selectOf`, by the places of their columns: a million of them take a third of the time that any rows take. */
+class ListedRows implements RowReader<ListedEntry> {
+  #begun = false;
+
+  read(message: Buffer, add: (row: ListedEntry) => void): void {
+    let at = this.#begun ? 0 : firstRow(message);
+    this.#begun = true;
+    while (at < message.length) {
+      const columns = message.readInt16BE(at);
+      // The end.
+      if (columns === -1) return;
+      if (columns !== COLUMNS) throw broken();
+      const serialAt = at + BEFORE_SERIAL + 4;
+      const serialEnd = serialAt + message.readInt32BE(at + BEFORE_SERIAL);
+      const invalidityAt = serialEnd + 8 + 12 + 4;
+      const dated = message.readInt32BE(invalidityAt - 4) === 8;
+      const rest = dated ? invalidityAt + 8 : invalidityAt;
+      add({
+        shards: message.readInt32BE(at + 6), shard: message.readInt32BE(at + 14), serial: message.subarray(serialAt, serialEnd),
+        reason: message.readInt32BE(serialEnd + 4), revokedAt: column.time(message, serialEnd + 12),
+        invalidityDate: dated ? column.time(message, invalidityAt) : null, notAfter: column.time(message, rest + 4),
+        changedAt: column.time(message, rest + 16), released: message[rest + 28] === 1,
+      });
+      at = rest + 29;
+    }
+    if (at > message.length) throw broken();
+  }
+}
 
 /**
  * Revoked and burned serials of a CA by one statement, so of one moment, over a connection of its own: however many there
@@ -23,7 +51,7 @@ export async function* listedEntries(databaseUrl: Secret, caId: number, wanted: 
   try {
     await client.connect();
     await client.query(`SET work_mem = '128MB'; SET jit = off; SET statement_timeout = 0`);
-    yield* copyOut(client, selectOf(caId, wanted), shape);
+    yield* copyOut(client, selectOf(caId, wanted), new ListedRows());
   } catch (error) {
     throw storeError(error);
   } finally {
