@@ -13,5 +13,5 @@ export async function publishWhole(crls: Publishes, crl: ForeignCrl, entries: nu
   const before = await crls.latest(crl.caId);
   const whole = { ...crl, scope: 'all', kind: 'full', baseNumber: undefined, entries, sha256: hash('sha256', crl.der, 'buffer') } as const;
   const [swapped] = await crls.publish(crl.caId, [{ crl: whole, after: before?.number }], () => event);
-  return swapped === true;
+  return swapped ?? false;
 }

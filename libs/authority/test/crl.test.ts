@@ -73,7 +73,7 @@ class MemoryCrls implements CrlLedger {
     await this.meanwhile();
   }
 
-  async *entries(): AsyncIterable<RevokedEntry> {
+  entries(): AsyncIterable<RevokedEntry> {
     throw new Error('not here');
   }
 
@@ -243,5 +243,47 @@ describe('a CRL', () => {
     await expect(publishCrl(publication(t0, { signer: away }))).rejects.toMatchObject({ code: 'hsm.unavailable', retry: 'later' });
     const crl = await publishCrl(publication());
     expect(crl.number).toBe((crls.reserved[0] ?? 0n) + 1n);
+  });
+});
+
+describe('what is due', () => {
+  const shown = async (at: Date, rules: Partial<CrlPublication> = {}): Promise<string[]> =>
+    (await publishCrls(publication(at, { deltaLifetimeMs: 3_600_000, ...rules }), 'due')).map(({ scope, kind }) => `${scope} ${kind}`);
+  const minutes = (n: number): Date => later(n * 60_000);
+  const changed = (n: number, at: Date, reason = 4): Row => ({ ...row(n, day * 9, reason), changedAt: at });
+  const both = ['all full', 'all delta'];
+
+  beforeEach(() => { crls.shards = 2; });
+
+  it('everything at first, then nothing until half of a life', async () => {
+    expect(await shown(t0)).toEqual([...both, '2/0 full', '2/0 delta', '2/1 full', '2/1 delta']);
+    expect(await shown(minutes(1))).toEqual([]);
+    expect(await shown(minutes(29))).toEqual([]);
+    expect(await shown(minutes(30))).toEqual(['all delta', '2/0 delta', '2/1 delta']);
+    expect(await shown(minutes(12 * 60))).toEqual([...both, '2/0 full', '2/0 delta', '2/1 full', '2/1 delta']);
+  });
+
+  test.each<[string, number, string[]]>([
+    ['superseded', 4, [...both, '2/1 delta']], ['on hold', 6, [...both, '2/1 delta']], ['keyCompromise', 1, [...both, '2/1 full', '2/1 delta']],
+  ])('a change, %s', async (_, reason, expected) => {
+    await shown(t0);
+    crls.rows = [changed(1, minutes(2), reason)];
+    expect(await shown(minutes(2))).toEqual(expected);
+    // A transaction may have been under way: who is woken up again looks once more.
+    expect(await shown(minutes(3))).toEqual(expected);
+    expect(await shown(minutes(4))).toEqual([]);
+  });
+
+  it('one number for a run; a delta starts from the full CRL before, and the next from the newest', async () => {
+    await shown(t0);
+    const first = await crls.latest(3, '2/1');
+    crls.rows = [changed(1, minutes(2), 1)];
+    await shown(minutes(2));
+    const [full, delta] = [await crls.latest(3, '2/1'), await crls.latest(3, '2/1', 'delta')];
+    expect(delta).toMatchObject({ number: full?.number, baseNumber: first?.number, entries: 1 });
+    crls.rows.push(changed(3, minutes(9)));
+    await shown(minutes(9));
+    // With what changed in the minute before its base.
+    expect(await crls.latest(3, '2/1', 'delta')).toMatchObject({ baseNumber: full?.number, entries: 2 });
   });
 });

@@ -1,26 +1,10 @@
-import { type Clock, PkiError } from '@fleetroot/core';
+import { PkiError } from '@fleetroot/core';
 import { signsStatus } from '../hierarchy/state.ts';
-import type { CertificationAuthority } from '../ports/authorities.ts';
-import type { CaSigner } from '../ports/ca-signer.ts';
 import type { CrlHead, CrlScope, CrlScopeFacts, PublishedCrl } from '../ports/crl.ts';
 import type { CrlLedger } from '../ports/status.ts';
 import { type DueScope, dueScopes, headsByScope } from './due.ts';
+import type { CrlPublication } from './publication.ts';
 import { runCrls } from './run.ts';
-
-export interface CrlPublication {
-  readonly crls: CrlLedger;
-  readonly authority: CertificationAuthority;
-  readonly signer: CaSigner;
-  readonly clock: Clock;
-  /** nextUpdate minus thisUpdate of full CRLs, in milliseconds; whole seconds count. */
-  readonly lifetimeMs: number;
-  /** The same of deltas; absent: that of full CRLs. */
-  readonly deltaLifetimeMs?: number;
-  /** Part of its lifetime after which a CRL is published anew, in percent; 50. */
-  readonly refreshPercent?: number;
-  /** Where CRLs are served; absent: the CRL of the whole CA does not say where its delta is. */
-  readonly statusUrl?: string;
-}
 
 /** `due`: what is due; `all`: everything, whether it is due or not; else the shards of so many, where they are missing. */
 export type CrlDemand = 'due' | 'all' | { readonly shards: number };

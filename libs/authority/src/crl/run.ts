@@ -8,7 +8,7 @@ import { signatureAlgorithmOf } from '../hierarchy/state.ts';
 import type { CrlHead, CrlKind, CrlScope, CrlSwap, PlannedCrl, PublishedCrl } from '../ports/crl.ts';
 import { checkCrl, flawOfSuccession } from './check.ts';
 import type { DueScope } from './due.ts';
-import type { CrlPublication } from './publish.ts';
+import type { CrlPublication } from './publication.ts';
 import { ListedScopes, placeOf, ScopeEntries } from './scope-entries.ts';
 
 /** How far the clocks of two publishers may be apart, in milliseconds. */
