@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Client } from 'pg';
 import { type CaSigner, type CrlPublication, publishCrls } from '@fleetroot/authority';
 import { LedgerKey } from '@fleetroot/core';
@@ -29,16 +31,28 @@ await sql.query(
    FROM generate_series(1, $4::int) AS n, LATERAL (SELECT set_byte(decode(md5(n::text), 'hex'), 0, 64) AS serial) AS s`, [ca.id, principal.id, shards, revoked]);
 await sql.query('ANALYZE revocation');
 
+/** Seconds of CPU that PostgreSQL has used, with what has ended. */
+function postgresCpu(): number {
+  const [postmaster] = readFileSync(join(postgres.dataDir, 'postgres', 'postmaster.pid'), 'utf8').split('\n');
+  const ticks = (pid: string, ...places: number[]): number => {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return places.reduce((sum, place) => sum + Number(fields[place - 3]), 0);
+  };
+  const children = readFileSync(`/proc/${postmaster}/task/${postmaster}/children`, 'utf8').trim().split(' ');
+  return (ticks(postmaster ?? '', 14, 15, 16, 17) + children.reduce((sum, pid) => sum + ticks(pid, 14, 15), 0)) / 100;
+}
+
 let peak = 0;
 const watch = setInterval(() => { peak = Math.max(peak, process.memoryUsage().rss); }, 20);
-async function measure(what: string, work: () => Promise<{ readonly entries: number }[] | unknown>): Promise<void> {
+async function measure(what: string, work: () => Promise<unknown>): Promise<void> {
   peak = process.memoryUsage().rss;
-  const [began, cpu] = [performance.now(), process.cpuUsage()];
+  const [began, cpu, theirs] = [performance.now(), process.cpuUsage(), postgresCpu()];
   await work();
   const { user, system } = process.cpuUsage(cpu);
   const { rows: [row] } = await sql.query<{ crls: string; most: number; sum: string }>(
     `SELECT count(*) AS crls, max(octets) AS most, sum(octets) AS sum FROM crl WHERE number = (SELECT max(number) FROM crl)`);
-  process.stdout.write(`${what}: ${((performance.now() - began) / 1000).toFixed(2)} s, own CPU ${((user + system) / 1e6).toFixed(2)} s, peak ${Math.round(peak / 1e6)} MB; ${row?.crls} CRLs, the largest ${((row?.most ?? 0) / 1e6).toFixed(2)} MB, together ${(Number(row?.sum) / 1e6).toFixed(0)} MB\n`);
+  process.stdout.write(`${what}: ${((performance.now() - began) / 1000).toFixed(2)} s, own CPU ${((user + system) / 1e6).toFixed(2)} s, PostgreSQL's ${(postgresCpu() - theirs).toFixed(2)} s, peak ${Math.round(peak / 1e6)} MB; ${row?.crls} CRLs, the largest ${((row?.most ?? 0) / 1e6).toFixed(2)} MB, together ${(Number(row?.sum) / 1e6).toFixed(0)} MB\n`);
 }
 const only = (match: (scope: string) => boolean): CrlPublication => ({
   ...publication, crls: new Proxy(store.crls, {

@@ -6,7 +6,7 @@ import {
 import { type Clock, PkiError } from '@fleetroot/core';
 
 /** Who may publish for a CA, one at a time. */
-export interface PublisherLeases {
+interface PublisherLeases {
   /** True where `holder` has the lease from now on, for `ttlMs`: it was free, had run out, or is the holder's already. */
   acquire(name: string, holder: string, ttlMs: number): Promise<boolean>;
 }

@@ -25,7 +25,7 @@ interface KeptSurroundings {
   readonly full: boolean;
 }
 
-export const describeCrl = ({ scope, kind, number }: Pick<InspectedCrl, 'scope' | 'kind' | 'number'>, caName: string): string =>
+const describeCrl = ({ scope, kind, number }: Pick<InspectedCrl, 'scope' | 'kind' | 'number'>, caName: string): string =>
   `${kind === 'delta' ? 'delta ' : ''}CRL ${number}${scope === 'all' ? '' : ` ${scope}`} of ${caName}`;
 
 /**

@@ -105,7 +105,8 @@ async function missing(
   let count = 0;
   // Of one that is younger than what was looked at, the one before is not known.
   const since = crl.number === kept.newest?.number ? kept.shownUntil : crl.thisUpdate.getTime();
-  const delta = (kept.delta?.number ?? 0n) > crl.number ? kept.delta : undefined;
+  // RFC 5280 section 5.2.4: a delta completes its base, and those after it that are older than itself.
+  const delta = kept.delta !== undefined && kept.delta.number > crl.number && (kept.delta.baseNumber ?? 0n) <= crl.number ? kept.delta : undefined;
   await compareEntries(crl, view.listed(ca.id), ({ serial, onCrl, onRecord }) => {
     if (onRecord === undefined || onRecord.notAfter < since || onCrl?.reason === onRecord.reason) return;
     if (delta?.entries.get(toHex(serial))?.reason === onRecord.reason) return;
