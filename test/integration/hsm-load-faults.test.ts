@@ -85,7 +85,7 @@ beforeAll(async () => {
         sessionCopies: 'never', patienceMs: 10_000, probeMs: 1000,
       },
       shares: readShares('line=60,renewal=15,ocsp=10,crl=10,administration=5', signingPurposes),
-      concurrency: 4, staleAfterMs: 30_000, crlLifetimeMs: 3_600_000,
+      concurrency: 4, staleAfterMs: 30_000, crlLifetimeMs: 3_600_000, crlDeltaLifetimeMs: 600_000, crlRefreshPercent: 50, statusUrl: 'http://127.0.0.1:8081',
     }, { fail: (error) => { failures.push(error); } });
   }));
   relaying = (async () => {

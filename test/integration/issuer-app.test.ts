@@ -38,7 +38,7 @@ const start = (patienceMs = 2000): Promise<Running> => {
     databaseUrl: postgres.databaseUrl, pool: 4, ledgerKey, queue: { kind: 'postgres', databaseUrl: postgres.databaseUrl },
     token: { module: clientModule, tokenLabel: token.tokenLabel, pin: token.pin, softhsmConf: token.softhsmConf, deadlineMs: 1500, sessionCopies: 'try', patienceMs, probeMs: 1000 },
     shares: { line: 60, renewal: 15, ocsp: 10, crl: 10, administration: 5 },
-    concurrency: 2, staleAfterMs: 30_000, crlLifetimeMs: 3_600_000,
+    concurrency: 2, staleAfterMs: 30_000, crlLifetimeMs: 3_600_000, crlDeltaLifetimeMs: 600_000, crlRefreshPercent: 50, statusUrl: 'http://127.0.0.1:8081',
   }, { fail: (error) => { failures.push(error); } });
 };
 

@@ -56,7 +56,7 @@ beforeAll(async () => {
     logger: createLogger({ role: 'issuer', level: 'info', destination }), databaseUrl: postgres.databaseUrl, pool: 6, ledgerKey, queue,
     token: { module: token.module, tokenLabel: token.tokenLabel, pin: token.pin, softhsmConf: token.softhsmConf, deadlineMs: 3000, sessionCopies: 'try', patienceMs: 5000, probeMs: 1000 },
     shares: readShares('line=60,renewal=15,ocsp=10,crl=10,administration=5', signingPurposes),
-    concurrency: 2, staleAfterMs: 30_000, crlLifetimeMs: 3_600_000,
+    concurrency: 2, staleAfterMs: 30_000, crlLifetimeMs: 3_600_000, crlDeltaLifetimeMs: 600_000, crlRefreshPercent: 50, statusUrl: 'http://127.0.0.1:8081',
   }, { fail: (error) => { failures.push(error); } });
 });
 

@@ -9,6 +9,7 @@ import {
   someVin, type TestLedger,
 } from '../support/ledger.ts';
 import { certify, named, type SoftwareCa } from '../support/software-ca.ts';
+import { publishWhole, reserveWhole } from '../support/whole-crl.ts';
 
 let ledger: TestLedger;
 let status: StatusStore;
@@ -190,7 +191,7 @@ describe('a CRL', () => {
     const { crls } = ledger.store;
     const reserve = async () => {
       const thisUpdate = seconds();
-      return crls.reserve(ledger.ca.id, thisUpdate, next(thisUpdate));
+      return reserveWhole(crls, ledger.ca.id, thisUpdate, next(thisUpdate));
     };
     const numbers = await Promise.all(Array.from({ length: 20 }, reserve));
     expect(new Set(numbers).size).toBe(20);
@@ -201,19 +202,19 @@ describe('a CRL', () => {
 
   it.each([[3_600_000], [-3_600_000], [-6000]])('is not signed with a clock %d ms off (I24)', async (offset) => {
     const thisUpdate = new Date(Date.now() + offset);
-    await expect(ledger.store.crls.reserve(ledger.ca.id, thisUpdate, next(thisUpdate)).catch(code)).resolves.toBe('clock.skew');
+    await expect(reserveWhole(ledger.store.crls, ledger.ca.id, thisUpdate, next(thisUpdate)).catch(code)).resolves.toBe('clock.skew');
   });
 
   it('is swapped in only with a reserved number, once, and never by a slower publisher (I13, I15)', async () => {
     const { crls } = ledger.store;
     const thisUpdate = seconds();
-    const slow = await crls.reserve(ledger.ca.id, thisUpdate, next(thisUpdate));
-    const fast = await crls.reserve(ledger.ca.id, thisUpdate, next(thisUpdate));
+    const slow = await reserveWhole(crls, ledger.ca.id, thisUpdate, next(thisUpdate));
+    const fast = await reserveWhole(crls, ledger.ca.id, thisUpdate, next(thisUpdate));
     const crl = { caId: ledger.ca.id, thisUpdate, nextUpdate: next(thisUpdate), der: randomBytes(500) };
-    await expect(crls.publish({ ...crl, number: fast + 5n }, 0, crlEvent).catch(code)).resolves.toBe('crl.invalid');
-    await expect(crls.publish({ ...crl, number: fast }, 0, crlEvent)).resolves.toBe(true);
-    await expect(crls.publish({ ...crl, number: fast, der: randomBytes(10) }, 0, crlEvent)).resolves.toBe(false);
-    await expect(crls.publish({ ...crl, number: slow }, 0, crlEvent)).resolves.toBe(false);
+    await expect(publishWhole(crls, { ...crl, number: fast + 5n }, 0, crlEvent).catch(code)).resolves.toBe('crl.invalid');
+    await expect(publishWhole(crls, { ...crl, number: fast }, 0, crlEvent)).resolves.toBe(true);
+    await expect(publishWhole(crls, { ...crl, number: fast, der: randomBytes(10) }, 0, crlEvent)).resolves.toBe(false);
+    await expect(publishWhole(crls, { ...crl, number: slow }, 0, crlEvent)).resolves.toBe(false);
     expect(await crls.latest(ledger.ca.id)).toMatchObject({ number: fast, thisUpdate });
     expect(Buffer.from((await status.latestCrl(ledger.ca.id))!.der).equals(crl.der)).toBe(true);
   });
@@ -223,10 +224,10 @@ describe('a CRL', () => {
     const numbers: bigint[] = [];
     const publish = async () => {
       const thisUpdate = seconds();
-      const crl = { caId: ledger.ca.id, number: await crls.reserve(ledger.ca.id, thisUpdate, next(thisUpdate)), thisUpdate, nextUpdate: next(thisUpdate) };
+      const crl = { caId: ledger.ca.id, number: await reserveWhole(crls, ledger.ca.id, thisUpdate, next(thisUpdate)), thisUpdate, nextUpdate: next(thisUpdate) };
       // Every other number is reserved in vain.
-      numbers.push(await crls.reserve(ledger.ca.id, thisUpdate, next(thisUpdate)).then(() => crl.number));
-      expect(await crls.publish({ ...crl, der: Buffer.from(`crl ${crl.number}`) }, 7, crlEvent)).toBe(true);
+      numbers.push(await reserveWhole(crls, ledger.ca.id, thisUpdate, next(thisUpdate)).then(() => crl.number));
+      expect(await publishWhole(crls, { ...crl, der: Buffer.from(`crl ${crl.number}`) }, 7, crlEvent)).toBe(true);
     };
     for (let i = 0; i < 20; i++) await publish();
     const rows = await sql<{ number: string; der: Buffer | null; entries: number }>(
@@ -236,7 +237,7 @@ describe('a CRL', () => {
     expect(Buffer.from((await crls.latest(ledger.ca.id))!.der).toString()).toBe(`crl ${numbers.at(-1)}`);
     // A number whose octets are gone is not free for others (I13).
     const { this_update, next_update } = (await sql<{ this_update: Date; next_update: Date }>('SELECT this_update, next_update FROM crl WHERE number = $1', [String(numbers[0])]))[0]!;
-    expect(await crls.publish({ caId: ledger.ca.id, number: numbers[0]!, thisUpdate: this_update, nextUpdate: next_update, der: randomBytes(5) }, 0, crlEvent)).toBe(false);
+    expect(await publishWhole(crls, { caId: ledger.ca.id, number: numbers[0]!, thisUpdate: this_update, nextUpdate: next_update, der: randomBytes(5) }, 0, crlEvent)).toBe(false);
   });
 
   const states: [string, boolean, string][] = [
@@ -247,7 +248,7 @@ describe('a CRL', () => {
     const { id } = await ledger.store.authorities.add({ ...selfSigned(`crl-${state}-${keyHere}`), ...(keyHere ? {} : { keyId: undefined }) }, crlEvent);
     await sql('UPDATE ca SET state = $2 WHERE id = $1', [id, state]);
     const thisUpdate = seconds();
-    expect(await ledger.store.crls.reserve(id, thisUpdate, next(thisUpdate)).then(() => 'reserved', code)).toBe(outcome);
+    expect(await reserveWhole(ledger.store.crls, id, thisUpdate, next(thisUpdate)).then(() => 'reserved', code)).toBe(outcome);
   });
 
   it('that was signed elsewhere is taken where its number is above every one on record, by one of many, and told once', async () => {
@@ -288,7 +289,7 @@ describe('a CRL', () => {
 
   it('that was signed elsewhere may not go behind a number that was given out here', async () => {
     const thisUpdate = seconds();
-    const number = await ledger.store.crls.reserve(ledger.ca.id, thisUpdate, next(thisUpdate));
+    const number = await reserveWhole(ledger.store.crls, ledger.ca.id, thisUpdate, next(thisUpdate));
     const crl = { caId: ledger.ca.id, thisUpdate, nextUpdate: next(thisUpdate), der: randomBytes(9) };
     expect(await ledger.store.crls.adopt({ ...crl, number }, 0, crlEvent)).toBe(false);
   });
@@ -318,8 +319,8 @@ describe('a CRL', () => {
 
     const publish = async () => {
       const thisUpdate = seconds();
-      const number = await store.crls.reserve(ca.id, thisUpdate, next(thisUpdate));
-      expect(await store.crls.publish({ caId: ca.id, number, thisUpdate, nextUpdate: next(thisUpdate), der: randomBytes(9) }, 0, crlEvent)).toBe(true);
+      const number = await reserveWhole(store.crls, ca.id, thisUpdate, next(thisUpdate));
+      expect(await publishWhole(store.crls, { caId: ca.id, number, thisUpdate, nextUpdate: next(thisUpdate), der: randomBytes(9) }, 0, crlEvent)).toBe(true);
     };
     await publish();
     const expiry = new Date((await store.crls.latest(ca.id))!.thisUpdate.getTime() + 500);

@@ -83,7 +83,7 @@ export async function startApiPlant(overrides: Partial<ApiConfig> = {}, limits: 
       logger: logger('issuer'), databaseUrl: postgres.databaseUrl, pool: 4, ledgerKey, queue,
       token: { module: token.module, tokenLabel: token.tokenLabel, pin: token.pin, softhsmConf: token.softhsmConf, deadlineMs: 5000, sessionCopies: 'try' },
       shares: { line: 60, renewal: 15, ocsp: 10, crl: 10, administration: 5 },
-      concurrency: 2, staleAfterMs: 30_000, crlLifetimeMs: 3_600_000,
+      concurrency: 2, staleAfterMs: 30_000, crlLifetimeMs: 3_600_000, crlDeltaLifetimeMs: 600_000, crlRefreshPercent: 50, statusUrl: 'http://127.0.0.1:8081',
     }, { fail: (error) => { throw error; } });
     issuers.push(issuer);
     return issuer;

@@ -1,14 +1,13 @@
 import { type BeforeApplicationShutdown, type DynamicModule, Inject, Module, type OnApplicationBootstrap } from '@nestjs/common';
-import { type AuthorityLedger, Issuance, type IssuanceParts, publishCrl, type CrlLedger } from '@fleetroot/authority';
-import { type Clock, PkiError } from '@fleetroot/core';
+import { Issuance, type IssuanceParts } from '@fleetroot/authority';
 import { JobRunner, type JobHandlers, type QueueOptions, type RunnerSettings } from '@fleetroot/queue';
+import { CrlPublisher, type CrlPublisherParts } from './crl-publisher.ts';
 import { Heartbeat, type HeartbeatParts } from './heartbeat.ts';
 import { SingleRequests, type SingleRequestsParts } from './single-requests.ts';
 
 export interface IssuerParts {
-  readonly issuance: IssuanceParts;
-  readonly crls: CrlLedger;
-  readonly crlLifetimeMs: number;
+  readonly issuance: Omit<IssuanceParts, 'shards'>;
+  readonly crls: Omit<CrlPublisherParts, 'authorities' | 'signer' | 'clock'>;
   readonly queue: QueueOptions;
   readonly runner: RunnerSettings;
   readonly singles: Omit<SingleRequestsParts, 'issuance' | 'ledger'>;
@@ -16,31 +15,6 @@ export interface IssuerParts {
 }
 
 const PARTS = Symbol('issuer parts');
-
-/** Publishes the CRL of a CA by its id. */
-class CrlPublisher {
-  readonly #authorities: Pick<AuthorityLedger, 'all'>;
-  readonly #crls: CrlLedger;
-  readonly #signer: IssuanceParts['signer'];
-  readonly #clock: Clock;
-  readonly #lifetimeMs: number;
-
-  constructor({ issuance, crls, crlLifetimeMs }: IssuerParts) {
-    this.#authorities = issuance.authorities;
-    this.#crls = crls;
-    this.#signer = issuance.signer;
-    this.#clock = issuance.clock;
-    this.#lifetimeMs = crlLifetimeMs;
-  }
-
-  /** @throws PkiError `ca.not-found` and those of `publishCrl` */
-  async publish(caId: number): Promise<void> {
-    // Read each time: the state is what decides whether it signs.
-    const authority = (await this.#authorities.all()).find(({ id }) => id === caId);
-    if (authority === undefined) throw new PkiError('ca.not-found', `there is no CA ${caId} in the ledger`);
-    await publishCrl({ crls: this.#crls, authority, signer: this.#signer, clock: this.#clock, lifetimeMs: this.#lifetimeMs });
-  }
-}
 
 const handlersOf = (issuance: Issuance, crls: CrlPublisher): JobHandlers => ({
   // A chunk that is done, or in other hands, is no fault: the job was delivered twice (I21).
@@ -82,8 +56,14 @@ export function issuerModule(parts: IssuerParts): DynamicModule {
     module: IssuerModule,
     providers: [
       { provide: PARTS, useValue: parts },
-      { provide: Issuance, useFactory: ({ issuance }: IssuerParts) => new Issuance(issuance), inject: [PARTS] },
-      { provide: CrlPublisher, useFactory: (given: IssuerParts) => new CrlPublisher(given), inject: [PARTS] },
+      {
+        provide: CrlPublisher,
+        useFactory: ({ issuance: { authorities, signer, clock }, crls }: IssuerParts) => new CrlPublisher({ ...crls, authorities, signer, clock }), inject: [PARTS],
+      },
+      {
+        provide: Issuance, useFactory: ({ issuance }: IssuerParts, crls: CrlPublisher) => new Issuance({ ...issuance, shards: crls }),
+        inject: [PARTS, CrlPublisher],
+      },
       {
         provide: JobRunner,
         useFactory: (given: IssuerParts, issuance: Issuance, crls: CrlPublisher) =>

@@ -23,6 +23,10 @@ export interface IssuerOptions {
   readonly concurrency: number;
   readonly staleAfterMs: number;
   readonly crlLifetimeMs: number;
+  readonly crlDeltaLifetimeMs: number;
+  readonly crlRefreshPercent: number;
+  /** Where CRLs are served. */
+  readonly statusUrl: string;
   /** Absent: no key is blocked. */
   readonly blockedKeys?: BlockedKeys;
 }
@@ -64,8 +68,10 @@ export async function startIssuer(options: IssuerOptions, control: ProcessContro
           unexpected: (err, item) => logger.error({ err, chunk: String(item.chunkId), ordinal: item.ordinal }, 'item failed unexpectedly'),
         },
       },
-      crls: store.crls,
-      crlLifetimeMs: options.crlLifetimeMs,
+      crls: {
+        crls: store.crls, leases: store.leases, lifetimeMs: options.crlLifetimeMs, deltaLifetimeMs: options.crlDeltaLifetimeMs,
+        refreshPercent: options.crlRefreshPercent, statusUrl: options.statusUrl,
+      },
       queue: options.queue,
       runner: { concurrency: options.concurrency, log: logger, onFatal: (error) => control.fail(error) },
       singles: { concurrency: options.concurrency, everyMs: SINGLES_MS, logger, onFatal: (error) => control.fail(error) },

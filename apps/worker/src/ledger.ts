@@ -16,7 +16,7 @@ export interface Ledger {
   readonly madeKeys: Pick<MadeKeyLedger, 'deleteDue'>;
   readonly certificates: Pick<CertificateLedger, 'markRenewalDue'>;
   readonly revocationJobs: Pick<RevocationJobLedger, 'running' | 'runPage'>;
-  readonly crls: Pick<CrlLedger, 'latest'>;
+  readonly crls: Pick<CrlLedger, 'latest' | 'heads' | 'scopes' | 'changes'>;
   readonly published: PublishedLedger;
   readonly truststores: TruststoreLedger;
   readonly principals: { all(): Promise<readonly { readonly id: number; readonly name: string }[]> };

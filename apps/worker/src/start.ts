@@ -101,7 +101,7 @@ function tasksOf(options: WorkerOptions, producer: JobProducer, instance: string
       authorities: store.authorities, profiles: store.profiles, batches: store.batches, principals: store.principals,
       profile, clock, logger, everyMs,
     }),
-    crlWatchTask(hierarchy),
+    crlWatchTask({ ...hierarchy, ...(options.fsck === undefined ? {} : { served: statusSite(options.fsck.statusUrl) }) }),
     switchOverTask(hierarchy),
     retireTask(hierarchy),
     truststoresTask({ ...hierarchy, truststores: store.truststores }),

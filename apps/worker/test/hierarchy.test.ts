@@ -22,7 +22,9 @@ const ca = (id: number, more: Partial<CertificationAuthority> = {}): Certificati
   id, name: caName(`ca-${id}`), state: 'active', parentId: undefined, certificate: certificates[id] ?? rootKey.certificate, keyId: Uint8Array.of(id),
   signatureAlgorithm: undefined, labels: {}, successorId: undefined, switchAt: undefined, revocation: undefined, notBefore: at(-1000), notAfter: at(100_000), ...more,
 });
-const crl = (from: number, until: number, caId = 1): PublishedCrl => ({ caId, number: 1n, thisUpdate: at(from), nextUpdate: at(until), der: new Uint8Array(1) });
+const crl = (from: number, until: number, caId = 1): PublishedCrl => ({
+  caId, scope: 'all', kind: 'full', baseNumber: undefined, entries: 0, sha256: new Uint8Array(32), number: 1n, thisUpdate: at(from), nextUpdate: at(until), der: new Uint8Array(1),
+});
 const revocation = { revokedAt: at(-5), reason: 2 };
 
 describe('the switch to the next generation', () => {
@@ -157,7 +159,7 @@ describe('the watch over CRLs', () => {
   ])('finds one that is %s', (_, published, age) => expect(crlAge(published, at(0))).toBe(age));
 
   const watch = (one: Partial<CertificationAuthority>, published: () => PublishedCrl | undefined, now = { seconds: 0 }) => crlWatchTask({
-    authorities: { all: async () => [ca(1, one)] }, crls: { latest: async () => published() }, clock: { now: () => at(now.seconds) }, logger, everyMs: 1,
+    authorities: { all: async () => [ca(1, one)] }, crls: { heads: async () => [published() ?? []].flat() }, clock: { now: () => at(now.seconds) }, logger, everyMs: 1,
   });
   const offline = { keyId: undefined };
   test.each<[string, Partial<CertificationAuthority>, PublishedCrl | undefined, string[]]>([

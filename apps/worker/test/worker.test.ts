@@ -7,7 +7,7 @@ import { createHmac } from 'node:crypto';
 import { Leadership } from '../src/leadership.ts';
 import { Schedule } from '../src/schedule.ts';
 import type { Task } from '../src/task.ts';
-import { crlsTask, isCrlDue } from '../src/tasks/crls.ts';
+import { crlsTask } from '../src/tasks/crls.ts';
 import { idempotencyKey, isAskedAgain } from '../src/tasks/ocsp-signers.ts';
 import { renewalTask } from '../src/tasks/renewal.ts';
 import { readSignerRequests } from '../src/tasks/signer-requests.ts';
@@ -20,25 +20,25 @@ const logger = createLogger({ role: 'worker', level: 'debug', destination: { wri
 const never = new AbortController().signal;
 const keyId = Uint8Array.of(1);
 
-test.each([
-  ['missing', undefined, true],
-  ['new', { thisUpdate: at(0), nextUpdate: at(100) }, false],
-  ['just before half its life', { thisUpdate: at(-49), nextUpdate: at(51) }, false],
-  ['at half its life', { thisUpdate: at(-50), nextUpdate: at(50) }, true],
-  ['expired', { thisUpdate: at(-200), nextUpdate: at(-100) }, true],
-])('a CRL that is %s is due: %s', (_name, crl, due) => expect(isCrlDue(crl, at(0), 50)).toBe(due));
-
 describe('CRLs', () => {
   it('are asked for while the published one is old: at once, and again after a while', async () => {
     let now = 0;
     const jobs: NewJob[] = [];
     const published = new Map<number, { thisUpdate: Date; nextUpdate: Date }>();
+    const changed: Date[] = [];
     const task = crlsTask({
       authorities: { all: async () => [
         { id: 1, name: 'a', state: 'active', keyId }, { id: 2, name: 'b', state: 'prepared', keyId }, { id: 3, name: 'c', state: 'retired', keyId },
         { id: 4, name: 'd', state: 'active' }, { id: 5, name: 'e', state: 'compromised', keyId },
       ] as never },
-      crls: { latest: async (caId) => published.get(caId) as never },
+      crls: {
+        scopes: async () => [{ scope: 'all', uris: [], since: at(-1e6) }],
+        heads: async (caId) => (['full', 'delta'] as const).flatMap((kind) => {
+          const crl = published.get(caId ?? 0);
+          return crl === undefined ? [] : [{ scope: 'all', kind, entries: 0, ...crl }];
+        }) as never,
+        changes: async (caId, since) => changed.filter((one) => caId === 1 && one >= since).map((newestAt) => ({ scope: 'all', count: 1, newestAt, urgentAt: undefined })),
+      },
       producer: { addMany: async (added) => void jobs.push(...added) },
       clock: { now: () => at(now) }, logger, refreshPercent: 50, everyMs: 1,
     });
@@ -53,6 +53,14 @@ describe('CRLs', () => {
     published.set(1, { thisUpdate: at(10), nextUpdate: at(110) });
     expect(await round(31)).toEqual([{ caId: 2 }]);
     expect(await round(60)).toEqual([{ caId: 1 }]);
+    // A change whose own job was lost.
+    for (const id of [1, 2]) published.set(id, { thisUpdate: at(61), nextUpdate: at(461) });
+    expect(await round(62)).toEqual([]);
+    changed.push(at(63));
+    expect(await round(70)).toEqual([]);
+    expect(await round(74)).toEqual([{ caId: 1 }]);
+    published.set(1, { thisUpdate: at(75), nextUpdate: at(475) });
+    expect(await round(110)).toEqual([]);
   });
 });
 

@@ -20,7 +20,9 @@ export {
   type InspectedChunkEvent, type InspectedCrl, type InspectedEvent, type InspectedFailure, type InspectedIntent, type InspectedListing,
   type InspectionLedger, type LedgerView, type Pages, type SetBreach, type SetCheck,
 } from './ports/inspection.ts';
-export type { CrlHead, CrlKind, CrlScope, PublishedCrl } from './ports/crl.ts';
+export type {
+  CrlHead, CrlKind, CrlScope, CrlScopeFacts, CrlSwap, ListedEntry, PlannedCrl, PublishedCrl, ScopeChanges, WantedEntries,
+} from './ports/crl.ts';
 export { revokedAgain, strengthOf, strongerReason } from './revocation/reason.ts';
 export {
   type CompromiseLedger, MAX_REVOCATION_TARGETS, type NewRevocationJob, type ProvenCompromise, REVOCATION_PAGE, type RevocationJob,
@@ -54,7 +56,9 @@ export { requestedDnsNames } from './profile/requested.ts';
 export { type CompiledProfile, compileProfile, type PreparedCertificate, type ProfileIssuer } from './profile/compile.ts';
 export { dnsName } from './profile/dns-name.ts';
 export { Issuance, type IssuanceObserver, type IssuanceParts } from './issuance/issuance.ts';
-export { publishCrl, type CrlPublication } from './crl/publish.ts';
+export { CHANGE_OVERLAP_MS, type CrlDemand, hasShards, publishCrl, publishCrls } from './crl/publish.ts';
+export type { CrlPublication } from './crl/publication.ts';
+export { type CrlState, dueScopes, type DueRules, type DueScope, isCrlDue } from './crl/due.ts';
 export type { CrlContent, PublishedLedger, PublishedTruststore } from './ports/published.ts';
 export { crlKey, NewestCrls } from './published/newest-crls.ts';
 export { certificatesOfKey, crlBundleOf, isCurrent, lacksCrl, publishedTypes, trustedOf } from './published/objects.ts';
@@ -79,7 +83,7 @@ export { type CheckName, checks } from './fsck/catalogue.ts';
 export { type Breach, type InspectionReport, reportJson } from './fsck/report.ts';
 export { inspect, type InspectionOptions, type InspectionParts } from './fsck/inspect.ts';
 export type { PublishedCrls } from './fsck/published-crl.ts';
-export { statusSite } from './fsck/status-site.ts';
+export { crlPath, statusSite } from './fsck/status-site.ts';
 export type { HsmRecord } from './fsck/signatures.ts';
 export type { DeliveryKind, DueKey, HeldKey, KeyCounts, MadeKeyLedger, MadeKeys } from './ports/made-keys.ts';
 export { type MadeKey, makeKey, type MadeKeyType, madeKeyTypes, type SealKey } from './made-keys/make-key.ts';

@@ -2,7 +2,10 @@ import type { AuditEvent } from '@fleetroot/audit';
 import { PkiError, toHex } from '@fleetroot/core';
 import { parseCrl, verifySignature } from '@fleetroot/x509';
 import { beforeEach, describe, expect, it, test } from 'vitest';
-import { type CaState, type CrlLedger, type CrlPublication, type PublishedCrl, publishCrl, type RevokedEntry } from '../src/index.ts';
+import {
+  type CaState, type CrlHead, type CrlKind, type CrlLedger, type CrlPublication, type CrlScope, type CrlScopeFacts, type CrlSwap, type ListedEntry, type PublishedCrl,
+  publishCrl, publishCrls, type RevokedEntry, type ScopeChanges, type WantedEntries,
+} from '../src/index.ts';
 import { testAuthority } from './support/authority.ts';
 
 const ca = testAuthority();
@@ -13,6 +16,9 @@ const serial = (n: number) => Uint8Array.of(0x40, n);
 
 interface Row extends RevokedEntry {
   readonly notAfter: Date;
+  readonly changedAt: Date;
+  readonly shard: number;
+  readonly released?: boolean;
 }
 
 /** One CA's CRLs by the rules of the port; the real ledger is tested in test/integration. */
@@ -21,9 +27,33 @@ class MemoryCrls implements CrlLedger {
   published: PublishedCrl[] = [];
   reserved: bigint[] = [];
   events: AuditEvent[] = [];
+  shards = 1;
   /** Runs after entries were read: what another process does in between. */
   meanwhile: () => Promise<void> = async () => undefined;
   hide: (row: Row) => boolean = () => false;
+
+  async scopes(): Promise<readonly CrlScopeFacts[]> {
+    return [{ scope: 'all', uris: [], since: new Date(0) }, ...(this.shards === 1 ? [] : await this.shardsOf(3, this.shards))];
+  }
+
+  async shardsOf(_caId: number, shards: number): Promise<readonly CrlScopeFacts[]> {
+    return Array.from({ length: shards }, (_, shard) => ({ scope: `${shards}/${shard}` as const, uris: [`http://status.example/crl/ecu-issuing/${shards}/${shard}.crl`], since: new Date(0) }));
+  }
+
+  async heads(): Promise<readonly CrlHead[]> {
+    const newest = new Map(this.published.map((crl) => [`${crl.scope} ${crl.kind}`, crl]));
+    return [...newest.values()];
+  }
+
+  async changes(_caId: number, since: Date): Promise<readonly ScopeChanges[]> {
+    const changed = this.rows.filter(({ changedAt }) => changedAt >= since);
+    const of = (scope: CrlScope, rows: readonly Row[]): ScopeChanges[] => {
+      const times = (some: readonly Row[]): Date => new Date(Math.max(...some.map(({ changedAt }) => changedAt.getTime())));
+      const urgent = rows.filter(({ reason }) => reason === 1);
+      return rows.length === 0 ? [] : [{ scope, count: rows.length, newestAt: times(rows), urgentAt: urgent.length === 0 ? undefined : times(urgent) }];
+    };
+    return [...of('all', changed), ...Array.from({ length: this.shards }, (_, shard) => of(`${this.shards}/${shard}`, changed.filter((one) => one.shard === shard))).flat()];
+  }
 
   async reserve(_caId: number, thisUpdate: Date): Promise<bigint> {
     const previous = this.reserved.at(-1) ?? 0n;
@@ -32,38 +62,55 @@ class MemoryCrls implements CrlLedger {
     return number;
   }
 
-  async *entries(): AsyncIterable<RevokedEntry> {
-    const last = (await this.latest())?.thisUpdate;
-    yield* this.rows.filter((row) => !this.hide(row) && (last === undefined || row.notAfter >= last));
+  async *listed(_caId: number, { scopes, endingFrom, changedFrom }: WantedEntries): AsyncIterable<readonly ListedEntry[]> {
+    yield this.rows
+      .filter((row) => !this.hide(row) && row.notAfter >= endingFrom && row.changedAt >= (changedFrom ?? new Date(0)))
+      .map((row): ListedEntry => ({
+        ...row, shards: this.shards, revokedAt: row.revokedAt.getTime(), notAfter: row.notAfter.getTime(), changedAt: row.changedAt.getTime(),
+        invalidityDate: row.invalidityDate?.getTime() ?? null, released: row.released ?? false,
+      }))
+      .sort((a, b) => (scopes === 'all' ? 0 : a.shard - b.shard) || Buffer.compare(a.serial, b.serial));
     await this.meanwhile();
   }
 
-  async expiries(_caId: number, serials: readonly Uint8Array[]): Promise<readonly (Date | undefined)[]> {
-    return serials.map((wanted) => this.rows.find((row) => toHex(row.serial) === toHex(wanted))?.notAfter);
+  entries(): AsyncIterable<RevokedEntry> {
+    throw new Error('not here');
   }
 
-  async publish(crl: PublishedCrl, _entries: number, event: AuditEvent): Promise<boolean> {
-    const latest = await this.latest();
-    if (latest !== undefined && latest.number >= crl.number) return false;
-    this.published.push(crl);
-    this.events.push(event);
-    return true;
+  async expiries(_caId: number, serials: readonly Uint8Array[]): Promise<readonly (Date | undefined)[]> {
+    return serials.map((wanted) => this.rows.find((row) => toHex(row.serial) === toHex(wanted) && row.released !== true)?.notAfter);
+  }
+
+  async publish(_caId: number, swaps: readonly CrlSwap[], event: (swapped: readonly PublishedCrl[]) => AuditEvent): Promise<readonly boolean[]> {
+    const outcome: boolean[] = [];
+    for (const { crl, after } of swaps) {
+      const newest = (await this.latest(3, crl.scope, crl.kind))?.number;
+      outcome.push(newest === after && (newest ?? 0n) < crl.number);
+      if (outcome.at(-1) === true) this.published.push(crl);
+    }
+    this.events.push(event(swaps.filter((_, i) => outcome[i]).map(({ crl }) => crl)));
+    return outcome;
   }
 
   async adopt(): Promise<boolean> {
     throw new Error('not here');
   }
 
-  async latest(): Promise<PublishedCrl | undefined> {
-    return this.published.at(-1);
+  async forgetReleased(): Promise<number> {
+    return 0;
+  }
+
+  async latest(_caId?: number, scope: CrlScope = 'all', kind: CrlKind = 'full'): Promise<PublishedCrl | undefined> {
+    return this.published.filter((crl) => crl.scope === scope && crl.kind === kind).at(-1);
   }
 }
 
 let crls: MemoryCrls;
 const row = (n: number, expiresIn = day, reason = 1): Row =>
-  ({ serial: serial(n), revokedAt: t0, reason, invalidityDate: undefined, notAfter: later(expiresIn) });
+  ({ serial: serial(n), revokedAt: t0, reason, invalidityDate: undefined, notAfter: later(expiresIn), changedAt: t0, shard: n % crls.shards });
 const publication = (at: Date = t0, parts: Partial<CrlPublication> = {}): CrlPublication =>
   ({ crls, authority: ca.authority, signer: ca.signer, clock: { now: () => at }, lifetimeMs: day, ...parts });
+const fulls = () => crls.published.filter(({ kind }) => kind === 'full');
 const serialsOf = (crl: PublishedCrl) => [...parseCrl(crl.der).entries].map(([hex]) => hex);
 
 beforeEach(() => { crls = new MemoryCrls(); });
@@ -77,7 +124,7 @@ describe('a CRL', () => {
     expect(toHex(parsed.issuerDer)).toBe(toHex(ca.certificate.subjectDer));
     expect(verifySignature(ca.certificate.spkiDer, parsed.signatureAlgorithm, parsed.tbsDer, parsed.signature)).toBe(true);
     expect([...parsed.entries].map(([hex, { reason }]) => [hex, reason])).toEqual([['4001', 1], ['4002', 0]]);
-    expect(crls.events).toMatchObject([{ action: 'crl.published', subject: 'ca:ecu-issuing', data: { entries: 2, number: String(crl.number) } }]);
+    expect(crls.events).toMatchObject([{ action: 'crl.published', subject: 'ca:ecu-issuing', data: { number: String(crl.number), crls: [{ scope: 'all', kind: 'full', entries: 2 }, { scope: 'all', kind: 'delta', entries: 2 }] } }]);
   });
 
   it('may be empty', async () => expect(serialsOf(await publishCrl(publication()))).toEqual([]));
@@ -94,7 +141,7 @@ describe('a CRL', () => {
     const before = await publishCrl(publication());
     crls.hide = ({ serial: [, n] }) => n === 1;
     await expect(publishCrl(publication(later(5000)))).rejects.toMatchObject({ code: 'crl.invalid', retry: 'never', data: { lost: 1 } });
-    expect(crls.published).toEqual([before]);
+    expect(fulls()).toEqual([before]);
   });
 
   it('loses none by a clean-up of the ledger either', async () => {
@@ -125,7 +172,7 @@ describe('a CRL', () => {
     };
     const crl = await publishCrl(publication());
     expect(serialsOf(crl)).toEqual(['4009']);
-    expect(crls.published).toEqual([crl]);
+    expect(fulls()).toEqual([crl]);
   });
 
   it('that is overtaken by an older number with a newer entry is made again', async () => {
@@ -150,7 +197,7 @@ describe('a CRL', () => {
   it('goes back in neither number nor time (I13)', async () => {
     await publishCrl(publication(later(10_000)));
     await expect(publishCrl(publication(t0))).rejects.toMatchObject({ code: 'clock.skew', retry: 'later' });
-    expect(crls.published).toHaveLength(1);
+    expect(fulls()).toHaveLength(1);
   });
 
   it('takes the time of the one before it, where that publisher had a clock a little ahead', async () => {
@@ -196,5 +243,47 @@ describe('a CRL', () => {
     await expect(publishCrl(publication(t0, { signer: away }))).rejects.toMatchObject({ code: 'hsm.unavailable', retry: 'later' });
     const crl = await publishCrl(publication());
     expect(crl.number).toBe((crls.reserved[0] ?? 0n) + 1n);
+  });
+});
+
+describe('what is due', () => {
+  const shown = async (at: Date, rules: Partial<CrlPublication> = {}): Promise<string[]> =>
+    (await publishCrls(publication(at, { deltaLifetimeMs: 3_600_000, ...rules }), 'due')).map(({ scope, kind }) => `${scope} ${kind}`);
+  const minutes = (n: number): Date => later(n * 60_000);
+  const changed = (n: number, at: Date, reason = 4): Row => ({ ...row(n, day * 9, reason), changedAt: at });
+  const both = ['all full', 'all delta'];
+
+  beforeEach(() => { crls.shards = 2; });
+
+  it('everything at first, then nothing until half of a life', async () => {
+    expect(await shown(t0)).toEqual([...both, '2/0 full', '2/0 delta', '2/1 full', '2/1 delta']);
+    expect(await shown(minutes(1))).toEqual([]);
+    expect(await shown(minutes(29))).toEqual([]);
+    expect(await shown(minutes(30))).toEqual(['all delta', '2/0 delta', '2/1 delta']);
+    expect(await shown(minutes(12 * 60))).toEqual([...both, '2/0 full', '2/0 delta', '2/1 full', '2/1 delta']);
+  });
+
+  test.each<[string, number, string[]]>([
+    ['superseded', 4, [...both, '2/1 delta']], ['on hold', 6, [...both, '2/1 delta']], ['keyCompromise', 1, [...both, '2/1 full', '2/1 delta']],
+  ])('a change, %s', async (_, reason, expected) => {
+    await shown(t0);
+    crls.rows = [changed(1, minutes(2), reason)];
+    expect(await shown(minutes(2))).toEqual(expected);
+    // A transaction may have been under way: who is woken up again looks once more.
+    expect(await shown(minutes(3))).toEqual(expected);
+    expect(await shown(minutes(4))).toEqual([]);
+  });
+
+  it('one number for a run; a delta starts from the full CRL before, and the next from the newest', async () => {
+    await shown(t0);
+    const first = await crls.latest(3, '2/1');
+    crls.rows = [changed(1, minutes(2), 1)];
+    await shown(minutes(2));
+    const [full, delta] = [await crls.latest(3, '2/1'), await crls.latest(3, '2/1', 'delta')];
+    expect(delta).toMatchObject({ number: full?.number, baseNumber: first?.number, entries: 1 });
+    crls.rows.push(changed(3, minutes(9)));
+    await shown(minutes(9));
+    // With what changed in the minute before its base.
+    expect(await crls.latest(3, '2/1', 'delta')).toMatchObject({ baseNumber: full?.number, entries: 2 });
   });
 });

@@ -145,9 +145,9 @@ describe('extensions', () => {
 
   it('points to the CRL shard of its serial number', async () => {
     const certificate = await issue({ crlShards: 5 });
-    expect(certificate.crlUrls).toEqual(['http://status.example/crl/ecu-issuing/2.crl']);
+    expect(certificate.crlUrls).toEqual(['http://status.example/crl/ecu-issuing/5/2.crl']);
     const other = await issue({ crlShards: 5 }, { serial: Uint8Array.from([...serial.subarray(0, 15), 13]) });
-    expect(other.crlUrls).toEqual(['http://status.example/crl/ecu-issuing/3.crl']);
+    expect(other.crlUrls).toEqual(['http://status.example/crl/ecu-issuing/5/3.crl']);
     expect((await issue({ crlShards: 1 })).crlUrls).toEqual(['http://status.example/crl/ecu-issuing.crl']);
   });
 });

@@ -6,7 +6,9 @@ import { testAuthority } from './support/authority.ts';
 const now = new Date('2026-11-22T12:00:00Z');
 const later = (hours: number): Date => new Date(now.getTime() + hours * 3_600_000);
 const ca: CertificationAuthority = { ...testAuthority().authority, state: 'prepared', notBefore: later(-1), notAfter: later(1000) };
-const crl = (nextUpdate: Date): PublishedCrl => ({ caId: ca.id, number: 1n, thisUpdate: later(-1), nextUpdate, der: new Uint8Array() });
+const crl = (nextUpdate: Date): PublishedCrl => ({
+  caId: ca.id, scope: 'all', kind: 'full', baseNumber: undefined, entries: 0, sha256: new Uint8Array(32), number: 1n, thisUpdate: later(-1), nextUpdate, der: new Uint8Array(),
+});
 
 describe('a step of a CA by hand', () => {
   it.each<[string, CaState, Partial<CertificationAuthority>, PublishedCrl | undefined, Date | undefined, RegExp | undefined]>([

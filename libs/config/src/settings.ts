@@ -55,6 +55,7 @@ export const settings = {
   authorizeStaleSeconds: { variable: 'FLEETROOT_AUTHORIZE_STALE_SECONDS', type: 'number', default: '10', meaning: 'how long the authorizer believes what it knows while the database is away, in seconds (at most 30); then it lets nobody in' },
   authorizeMemory: { variable: 'FLEETROOT_AUTHORIZE_MEMORY', type: 'number', default: '10000', meaning: 'certificates that the authorizer remembers, at 3 KB each' },
   crlLifetimeMinutes: { variable: 'FLEETROOT_CRL_LIFETIME_MINUTES', type: 'number', default: '1440', meaning: 'nextUpdate minus thisUpdate of a CRL, in minutes' },
+  crlDeltaMinutes: { variable: 'FLEETROOT_CRL_DELTA_MINUTES', type: 'number', default: '60', meaning: 'nextUpdate minus thisUpdate of a delta CRL, in minutes' },
   crlRefreshPercent: { variable: 'FLEETROOT_CRL_REFRESH_PERCENT', type: 'number', default: '50', meaning: 'part of its lifetime after which a CRL is published anew, in percent' },
   ocspSignerRefreshPercent: { variable: 'FLEETROOT_OCSP_SIGNER_REFRESH_PERCENT', type: 'number', default: '50', meaning: 'part of its lifetime after which an OCSP signer certificate is replaced, in percent' },
   ocspValidityMinutes: { variable: 'FLEETROOT_OCSP_VALIDITY_MINUTES', type: 'number', default: '60', meaning: 'nextUpdate minus thisUpdate of an OCSP answer, in minutes; caches between client and responder may keep it so long ([more](ocsp.md))' },

@@ -108,7 +108,7 @@ export async function openStore({ databaseUrl, ledgerKey, pool, connectWithinMs 
     revocations: new PostgresRevocationLedger(database),
     revocationJobs: new PostgresRevocationJobLedger(database, ledgerKey),
     compromises: new PostgresCompromiseLedger(database),
-    crls: new PostgresCrlLedger(database),
+    crls: new PostgresCrlLedger(database, databaseUrl),
     published: new PublishedReader(database, new PrismaTruststoreLedger(database)),
     truststores: new PrismaTruststoreLedger(database),
     suppliers: new PrismaSupplierLedger(database),

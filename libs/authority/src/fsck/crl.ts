@@ -1,5 +1,6 @@
 import { equalBytes, isPkiError, toHex } from '@fleetroot/core';
-import { type CrlEntry, type ParsedCertificate, type ParsedCrl, parseCrl, verifySignature } from '@fleetroot/x509';
+import { type CrlEntry, type ParsedCertificate, type ParsedCrl, parseAnyCrl, verifySignature } from '@fleetroot/x509';
+import type { CrlScope } from '../ports/crl.ts';
 import type { InspectedCrl, InspectedListing, Pages } from '../ports/inspection.ts';
 import { revocationReasons } from '../ports/status.ts';
 import type { Findings } from './report.ts';
@@ -9,7 +10,7 @@ import { Sorted } from './sorted.ts';
 export function inspectCrl(subject: string, der: Uint8Array, issuer: ParsedCertificate, findings: Findings): ParsedCrl | undefined {
   const tell = (what: string): void => findings.breach('crl-kept', subject, what);
   try {
-    const crl = parseCrl(der);
+    const crl = parseAnyCrl(der);
     if (!equalBytes(crl.issuerDer, issuer.subjectDer)) tell('is of another CA');
     if (!verifySignature(issuer.spkiDer, crl.signatureAlgorithm, crl.tbsDer, crl.signature)) tell('its signature does not verify under its CA');
     const twice = firstTwice(crl);
@@ -44,10 +45,14 @@ function firstTwice({ entries }: ParsedCrl): string | undefined {
 export function compareCrlRow(subject: string, row: InspectedCrl, crl: ParsedCrl, findings: Findings): void {
   const holds: Readonly<Record<string, boolean>> = {
     number: crl.number === row.number, thisUpdate: crl.thisUpdate.getTime() === row.thisUpdate,
-    nextUpdate: crl.nextUpdate.getTime() === row.nextUpdate, 'number of entries': row.entries === null || crl.entries.size === row.entries,
+    nextUpdate: crl.nextUpdate.getTime() === row.nextUpdate, 'base': crl.baseNumber === (row.baseNumber ?? undefined), 'distribution point': isOfScope(crl, row.scope), 'number of entries': row.entries === null || crl.entries.size === row.entries,
   };
   for (const [what, holding] of Object.entries(holds)) if (!holding) findings.breach('crl-kept', subject, `its ${what} is not that of its row`);
 }
+
+/** The shard's own, or none. */
+const isOfScope = ({ distributionPoint }: ParsedCrl, scope: CrlScope): boolean =>
+  (scope === 'all' ? distributionPoint.length === 0 : distributionPoint.length > 0 && distributionPoint.every((uri) => uri.endsWith(`/${scope}.crl`)));
 
 /** What is on one CRL, or on record, and not on the other, in the order of serials. */
 export interface Difference {
@@ -86,14 +91,11 @@ function* entryOf(entries: ParsedCrl['entries']): Generator<CrlEntry> {
   for (const [, entry] of entries) yield entry;
 }
 
-/** Serials that are on `before` and not on `next`, with whether they were on hold. Both are in order, or are put so. */
+/** Serials that are on `before` and not on `next`, with whether they were on hold. */
 export function leftCrl(before: ParsedCrl, next: ParsedCrl): Map<string, { readonly held: boolean }> {
   const left = new Map<string, { readonly held: boolean }>();
-  const later = inOrder(next)[Symbol.iterator]();
-  let at = later.next();
-  for (const entry of inOrder(before)) {
-    while (at.done !== true && Buffer.compare(at.value.serial, entry.serial) < 0) at = later.next();
-    if (at.done === true || !equalBytes(at.value.serial, entry.serial)) left.set(toHex(entry.serial), { held: entry.reason === revocationReasons.certificateHold });
+  for (const { serial, reason } of before.entries.goneFrom(next.entries)) {
+    left.set(toHex(serial), { held: reason === revocationReasons.certificateHold || reason === revocationReasons.removeFromCRL });
   }
   return left;
 }

@@ -8,6 +8,7 @@ import { inspectCeremonies } from './hierarchy.ts';
 import { inspectKeptCrls } from './kept-crls.ts';
 import { inspectMissing, inspectPublishedCrl, type PublishedCrls, serve } from './published-crl.ts';
 import { Findings, type InspectionReport } from './report.ts';
+import { inspectShards } from './shard-crls.ts';
 import { type HsmRecord, SignatureAccount } from './signatures.ts';
 import { eachRow, Sorted } from './sorted.ts';
 
@@ -71,13 +72,17 @@ export async function inspect({ ledger, ledgerKey, published }: InspectionParts,
     const around = { view, authorities, findings, account, full };
     for (const ca of authorities) {
       signal.throwIfAborted();
-      const kept = await inspectKeptCrls(ca, around);
+      const allKept = await inspectKeptCrls(ca, around);
+      const [kept] = allKept;
+      await inspectShards(ca, allKept, view, findings, view.at.getTime() - (options.crlWithinMs ?? CRL_WITHIN_MS));
+      if (kept === undefined) continue;
+      const delta = allKept.find(({ scope, kind }) => scope === 'all' && kind === 'delta')?.newest;
       if (published !== undefined) {
-        await inspectPublishedCrl(ca, kept, {
+        await inspectPublishedCrl(ca, { ...kept, delta }, {
           view, authorities, findings, published, before, signal, withinMs: options.crlWithinMs ?? CRL_WITHIN_MS, refreshPercent: options.crlRefreshPercent ?? REFRESH_PERCENT,
         });
       } else if (kept.newest !== undefined) {
-        await inspectMissing(ca, kept.newest, kept, view, findings);
+        await inspectMissing(ca, kept.newest, { ...kept, delta }, view, findings);
       }
     }
     account?.end(await view.lostSignatures(), authorities.filter(({ keyId }) => keyId !== undefined).length);

@@ -2,6 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { equalBytes, isPkiError, toHex } from '@fleetroot/core';
 import { type ParsedCrl, parseCertificate, parseCrl } from '@fleetroot/x509';
 import { isTrusted } from '../hierarchy/lineage.ts';
+import type { CrlKind, CrlScope } from '../ports/crl.ts';
 import { signsStatus } from '../hierarchy/state.ts';
 import type { InspectedAuthority, LedgerView } from '../ports/inspection.ts';
 import { revocationReasons } from '../ports/status.ts';
@@ -9,10 +10,13 @@ import { compareEntries, inspectCrl } from './crl.ts';
 import type { KeptCrls } from './kept-crls.ts';
 import type { Findings } from './report.ts';
 
+/** Of the whole CA, and the newest delta of that: what came since is on it. */
+export type KeptWhole = KeptCrls & { readonly delta: ParsedCrl | undefined };
+
 /** CRLs as anybody gets them. */
 export interface PublishedCrls {
-  /** DER; undefined: nothing is published for the CA. @throws Error where nobody answers */
-  fetch(caName: string): Promise<Uint8Array | undefined>;
+  /** DER, of the whole CA and full unless something else is asked for; undefined: nothing is published. @throws Error where nobody answers */
+  fetch(caName: string, scope?: CrlScope, kind?: CrlKind): Promise<Uint8Array | undefined>;
 }
 
 /** What was had from there, or why nothing was. */
@@ -47,7 +51,7 @@ export async function serve(published: PublishedCrls, caName: string): Promise<S
  * The CRL that is served for a CA. What is late may still come: it is fetched again for as long as a revocation may take to
  * be seen, and judged as it is then.
  */
-export async function inspectPublishedCrl(ca: InspectedAuthority, kept: KeptCrls, around: PublishedSurroundings): Promise<void> {
+export async function inspectPublishedCrl(ca: InspectedAuthority, kept: KeptWhole, around: PublishedSurroundings): Promise<void> {
   const until = performance.now() + around.withinMs;
   let served = around.before.get(ca.name) ?? await serve(around.published, ca.name);
   // It is older than the moment that is looked at: it can list nothing that was not on record then.
@@ -61,14 +65,14 @@ export async function inspectPublishedCrl(ca: InspectedAuthority, kept: KeptCrls
 }
 
 /** Whether something is wrong that the next CRL may set right. */
-async function isLate(ca: InspectedAuthority, served: Served, kept: KeptCrls, around: PublishedSurroundings): Promise<boolean> {
+async function isLate(ca: InspectedAuthority, served: Served, kept: KeptWhole, around: PublishedSurroundings): Promise<boolean> {
   if ('fault' in served) return isTrusted(ca, around.authorities);
   const crl = readable(served.der);
   if (crl === undefined) return false;
   return (kept.newest !== undefined && crl.number < kept.newest.number) || await missing(ca, crl, kept, around.view) > 0;
 }
 
-async function judge(ca: InspectedAuthority, der: Uint8Array, kept: KeptCrls, around: PublishedSurroundings): Promise<void> {
+async function judge(ca: InspectedAuthority, der: Uint8Array, kept: KeptWhole, around: PublishedSurroundings): Promise<void> {
   const { findings, view } = around;
   const subject = `CRL of ${ca.name} as published`;
   const crl = inspectCrl(subject, der, parseCertificate(ca.certificate), findings);
@@ -89,20 +93,23 @@ function inspectAge(ca: InspectedAuthority, { thisUpdate, nextUpdate }: ParsedCr
 }
 
 /** What the CRL lacks is told. */
-export async function inspectMissing(ca: InspectedAuthority, crl: ParsedCrl, kept: KeptCrls, view: LedgerView, findings: Findings): Promise<void> {
+export async function inspectMissing(ca: InspectedAuthority, crl: ParsedCrl, kept: KeptWhole, view: LedgerView, findings: Findings): Promise<void> {
   await missing(ca, crl, kept, view, (serial, what) => findings.breach('crl-lists', `serial ${serial}`, `${what} the CRL ${crl.number} of ${ca.name}`));
 }
 
 /** How much must be on the CRL and is not, or not with its reason. That of a CA that signs none here waits for a ceremony. */
 async function missing(
-  ca: InspectedAuthority, crl: ParsedCrl, kept: KeptCrls, view: LedgerView, tell?: (serial: string, what: string) => void,
+  ca: InspectedAuthority, crl: ParsedCrl, kept: KeptWhole, view: LedgerView, tell?: (serial: string, what: string) => void,
 ): Promise<number> {
   if (!signsStatus(ca)) return 0;
   let count = 0;
   // Of one that is younger than what was looked at, the one before is not known.
   const since = crl.number === kept.newest?.number ? kept.shownUntil : crl.thisUpdate.getTime();
+  // RFC 5280 section 5.2.4: a delta completes its base, and those after it that are older than itself.
+  const delta = kept.delta !== undefined && kept.delta.number > crl.number && (kept.delta.baseNumber ?? 0n) <= crl.number ? kept.delta : undefined;
   await compareEntries(crl, view.listed(ca.id), ({ serial, onCrl, onRecord }) => {
     if (onRecord === undefined || onRecord.notAfter < since || onCrl?.reason === onRecord.reason) return;
+    if (delta?.entries.get(toHex(serial))?.reason === onRecord.reason) return;
     count++;
     tell?.(toHex(serial), onCrl === undefined ? 'is not on' : `is listed for reason ${onCrl.reason}, and revoked for ${onRecord.reason}, on`);
   });

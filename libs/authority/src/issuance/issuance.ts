@@ -27,6 +27,8 @@ export interface IssuanceParts {
   readonly random: RandomBytes;
   /** Silence after which a chunk's holder counts as dead, in milliseconds. */
   readonly staleAfterMs: number;
+  /** Has a CRL for each shard that certificates of the CA may name, before the first one does (I17); absent: nobody looks. */
+  readonly shards?: { ensureShards(authority: CertificationAuthority, shards: number): Promise<void> };
   /** How long a chunk is tried again here, before it is left to the queue, where its HSM comes and goes; in milliseconds. */
   readonly patienceMs?: number;
   /** Compromised keys, which get no certificate; absent: none. */
@@ -163,6 +165,7 @@ export class Issuance {
     const issuer = await this.#issuers.of(chunk.caId, chunk.profileVersionId, known);
     attempt.authority = issuer.authority;
     attempt.asOf = issuer.asOf;
+    if (issuer.crlShards > 1) await this.#parts.shards?.ensureShards(issuer.authority, issuer.crlShards);
 
     // 1. What fixes the attempt: every serial follows from the seed, every TBS from serial, request and time.
     let prepared = await this.#prepare(attempt, issuer);

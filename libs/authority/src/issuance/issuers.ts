@@ -27,6 +27,8 @@ export interface Issuer {
   readonly lintContext: LintContext;
   /** The lint of this profile's certificates, compiled. */
   readonly lint: (tbsDer: Uint8Array) => readonly LintFinding[];
+  /** Over how many CRLs its certificates are spread. */
+  readonly crlShards: number;
   /** What the CA and those above it do not let it certify; undefined: they leave it free. */
   readonly constraints: ChainConstraints | undefined;
 }
@@ -130,6 +132,7 @@ function makeReady(authority: CertificationAuthority, all: readonly Certificatio
       compiled: compileProfile(profile, { ...certificate, name: authority.name }, algorithm),
       algorithm,
       lintContext,
+      crlShards: profile.crlShards ?? 1,
       lint: compileLint(lintContext),
       constraints: chainConstraints(authority, all),
     },

@@ -1,3 +1,4 @@
+import type { CrlKind, CrlScope } from './crl.ts';
 import type { CertificationAuthority, CeremonyCertificateKind, ProfileVersionRecord } from './authorities.ts';
 
 /** Rows as they come, some hundreds at a time; sorted as the method says. Whoever stops early closes what is behind it. */
@@ -83,6 +84,10 @@ export interface InspectedListing {
   readonly notAfter: number;
   /** Revoked or burned: when that came on record, or was said to have happened. */
   readonly at: number;
+  /** When the row was written last. */
+  readonly changedAt: number;
+  readonly shards: number;
+  readonly shard: number;
 }
 
 export interface InspectedEvent {
@@ -93,10 +98,14 @@ export interface InspectedEvent {
 }
 
 export interface InspectedCrl {
+  readonly scope: CrlScope;
+  readonly kind: CrlKind;
   readonly number: bigint;
+  readonly baseNumber: bigint | null;
   readonly thisUpdate: number;
   readonly nextUpdate: number;
   readonly entries: number | null;
+  readonly sha256: Uint8Array | null;
   readonly der: Uint8Array;
 }
 
@@ -166,7 +175,7 @@ export interface LedgerView {
   events(): Pages<InspectedEvent>;
   /** Of the CA, whatever has expired among them, by serial. */
   listed(caId: number): Pages<InspectedListing>;
-  /** Published CRLs whose octets are kept, the newest first. */
+  /** Published CRLs whose octets are kept, by scope and kind (delta, full), of each the newest first. */
   crls(caId: number): Pages<InspectedCrl>;
   ceremonyCertificates(): Promise<readonly InspectedCeremonyCertificate[]>;
   breaches(check: SetCheck): Pages<SetBreach>;

@@ -1,7 +1,9 @@
 import type { CaName, Serial } from '@fleetroot/core';
 import type { AuditEvent } from '@fleetroot/audit';
 import type { CertificationAuthority } from './authorities.ts';
-import type { CrlHead, CrlKind, CrlScope, PublishedCrl } from './crl.ts';
+import type {
+  CrlHead, CrlKind, CrlScope, CrlScopeFacts, CrlSwap, ListedEntry, PlannedCrl, PublishedCrl, ScopeChanges, WantedEntries,
+} from './crl.ts';
 
 /** CRLReason by name; the numbers are those of RFC 5280 section 5.3.1. */
 export const revocationReasons = {
@@ -91,34 +93,49 @@ export interface ListedRevocation extends RevokedEntry {
 export type ForeignCrl = Pick<PublishedCrl, 'caId' | 'number' | 'thisUpdate' | 'nextUpdate' | 'der'>;
 
 export interface CrlLedger {
+  /** The scopes for which the CA has CRLs: `all`, and every shard of each number of shards that any CRL of it was reserved for. */
+  scopes(caId: number): Promise<readonly CrlScopeFacts[]>;
+  /** As `scopes`, of the shards of so many that no certificate of the CA may have named yet. */
+  shardsOf(caId: number, shards: number): Promise<readonly CrlScopeFacts[]>;
+  /** The newest of each scope and kind, of the CA or of all. */
+  heads(caId?: number): Promise<readonly CrlHead[]>;
+  /** What changed at `since` or later, and ends at `endingFrom` or later; `all` counts every change of the CA. */
+  changes(caId: number, since: Date, endingFrom: Date): Promise<readonly ScopeChanges[]>;
   /**
-   * Takes the next number, max(previous + 1, unix time in ms), and stores it before anything is signed (I13).
-   * @throws PkiError `clock.skew`
+   * Takes the next number of the CA, max(previous + 1, unix time in ms), and stores it with all that is to be made of it,
+   * before anything is signed (I13).
+   * @throws PkiError `clock.skew`, `ca.not-active`
    */
-  reserve(caId: number, thisUpdate: Date, nextUpdate: Date): Promise<bigint>;
+  reserve(caId: number, thisUpdate: Date, planned: readonly PlannedCrl[]): Promise<bigint>;
+  /** Revoked and burned serials in pages, one moment of the ledger, in order. */
+  listed(caId: number, wanted: WantedEntries): AsyncIterable<readonly ListedEntry[]>;
   /**
-   * Revoked and burned serials of the CA that belong on a CRL of `thisUpdate`: those not expired at the thisUpdate of
-   * the CRL published last, so that an entry stays for one CRL after expiry (I12). Ordered by serial.
+   * Revoked and burned serials of the CA that belong on a CRL of the whole CA of now: those not expired at the thisUpdate of
+   * the one published last, so that an entry stays for one CRL after expiry (I12). Ordered by serial.
    */
   entries(caId: number): AsyncIterable<RevokedEntry>;
   /**
    * The notAfter on record of each revoked or burned serial, in the order asked; undefined: no such entry is on record,
-   * or it is a hold that was released. What leaves a CRL is judged by this, not by `entries` (I15).
+   * or it is a hold that was released. What leaves a CRL is judged by this, not by `listed` (I15).
    */
   expiries(caId: number, serials: readonly Uint8Array[]): Promise<readonly (Date | undefined)[]>;
   /**
-   * Swaps the published CRL; a slower publisher with a lower number changes nothing and returns false (I13, I15). The
-   * octets of the newest few stay, of older ones number, times and, in the audit log, SHA-256.
+   * Swaps published CRLs of the CA in one transaction, each only where the newest of its scope and kind is still the one
+   * that it was compared with: for the others, nothing changes and the answer is false (I13, I15). The octets of the newest
+   * few stay, of older ones number, times and SHA-256.
+   * @param event of those that were swapped
    */
-  publish(crl: PublishedCrl, event: AuditEvent): Promise<boolean>;
+  publish(caId: number, swaps: readonly CrlSwap[], event: (swapped: readonly PublishedCrl[]) => AuditEvent): Promise<readonly boolean[]>;
   /**
-   * Publishes a CRL that was signed elsewhere, of a CA whose key is not online. `importCrl` has checked it; the number must
-   * be above that of every CRL of the CA on record, else nothing changes and the answer is false.
+   * Publishes a CRL that was signed elsewhere, of a CA whose key is not online, as that of the whole CA. `importCrl` has
+   * checked it; the number must be above that of every CRL of the CA on record, else nothing changes and the answer is false.
    * @param listed what it revokes that is on record, and comes on record as revoked with it: OCSP says what the CRL says
    */
   adopt(crl: ForeignCrl, entries: number, event: AuditEvent, listed?: readonly ListedRevocation[]): Promise<boolean>;
-  /** The CRL with the highest number, or undefined before the first. */
-  latest(caId: number): Promise<PublishedCrl | undefined>;
+  /** Deletes released holds of the CA that a full CRL of each of their scopes, made well after the release, is without. */
+  forgetReleased(caId: number): Promise<number>;
+  /** The CRL of the scope and kind with the highest number, or undefined before the first. */
+  latest(caId: number, scope?: CrlScope, kind?: CrlKind): Promise<PublishedCrl | undefined>;
 }
 
 export type CertificateStatus =

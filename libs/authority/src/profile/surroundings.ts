@@ -39,7 +39,7 @@ export function statusUrls(base: string, access: readonly ('ocsp' | 'caIssuers')
   return {
     ...(access.includes('ocsp') ? { ocsp: `${base}/ocsp` } : {}),
     ...(access.includes('caIssuers') ? { caIssuers: `${base}/ca/{ca}.cer` } : {}),
-    ...(shards === 0 ? {} : { crl: shards === 1 ? `${base}/crl/{ca}.crl` : `${base}/crl/{ca}/{shard}.crl` }),
+    ...(shards === 0 ? {} : { crl: shards === 1 ? `${base}/crl/{ca}.crl` : `${base}/crl/{ca}/${shards}/{shard}.crl` }),
   };
 }
 

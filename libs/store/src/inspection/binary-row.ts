@@ -9,8 +9,8 @@ const EPOCH_MS = Date.UTC(2000, 0, 1);
 export const column = {
   int4: (row: Buffer, at: number): number => row.readInt32BE(at),
   int8: (row: Buffer, at: number): bigint => row.readBigInt64BE(at),
-  /** Milliseconds since 1970. */
-  time: (row: Buffer, at: number): number => EPOCH_MS + Math.floor(Number(row.readBigInt64BE(at)) / 1000),
+  /** Milliseconds since 1970; exact for the next centuries. */
+  time: (row: Buffer, at: number): number => EPOCH_MS + Math.floor((row.readInt32BE(at) * 4_294_967_296 + row.readUInt32BE(at + 4)) / 1000),
   text: (row: Buffer, at: number, length: number): string => row.toString('utf8', at, at + length),
   bool: (row: Buffer, at: number): boolean => row[at] === 1,
   bytes: (row: Buffer, at: number, length: number): Uint8Array => row.subarray(at, at + length),
@@ -25,8 +25,20 @@ export type Shape<Row> = { readonly [K in keyof Row]-?: Column<Row[K]> };
 const SIGNATURE = Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1');
 const HEADER = SIGNATURE.length + 8;
 
+/** Reads the messages of one COPY, each of which holds whole rows. */
+export interface RowReader<Row> {
+  /** @param message is kept by the rows: nobody may write to it. @throws PkiError `internal` for what is no such COPY */
+  read(message: Buffer, add: (row: Row) => void): void;
+}
+
+/** Place of the first row of a COPY's first message. @throws PkiError `internal` */
+export function firstRow(message: Buffer): number {
+  if (!message.subarray(0, SIGNATURE.length).equals(SIGNATURE)) throw broken();
+  return HEADER + message.readInt32BE(HEADER - 4);
+}
+
 /** Reads the messages of one COPY, each of which holds whole rows: so does PostgreSQL send them. */
-export class BinaryRows<Row> {
+export class BinaryRows<Row> implements RowReader<Row> {
   readonly #columns: readonly (readonly [string, Column<unknown>])[];
   #begun = false;
 
@@ -38,8 +50,7 @@ export class BinaryRows<Row> {
   read(message: Buffer, add: (row: Row) => void): void {
     let at = 0;
     if (!this.#begun) {
-      if (!message.subarray(0, SIGNATURE.length).equals(SIGNATURE)) throw broken();
-      at = HEADER + message.readInt32BE(HEADER - 4);
+      at = firstRow(message);
       this.#begun = true;
     }
     while (at < message.length) {
@@ -62,4 +73,4 @@ export class BinaryRows<Row> {
   }
 }
 
-const broken = (): PkiError => new PkiError('internal', 'the database sent rows of another form than was asked for');
+export const broken = (): PkiError => new PkiError('internal', 'the database sent rows of another form than was asked for');

@@ -1,5 +1,5 @@
 import type { Client, Connection, Submittable } from 'pg';
-import { BinaryRows, type Shape } from './binary-row.ts';
+import { BinaryRows, type RowReader, type Shape } from './binary-row.ts';
 
 /** So many rows are held, at most and about: those of the packet at hand come with them. */
 const PAGE = 500;
@@ -11,8 +11,8 @@ const PAGE_OCTETS = 1_000_000;
  * several processes. While nobody takes a page, nothing more is read from the socket. The connection is busy until the end;
  * to stop before it, close the connection.
  */
-export async function* copyOut<Row>(client: Client, select: string, shape: Shape<Row>): AsyncGenerator<readonly Row[]> {
-  const copy = new CopyOut(shape);
+export async function* copyOut<Row>(client: Client, select: string, shape: Shape<Row> | RowReader<Row>): AsyncGenerator<readonly Row[]> {
+  const copy = new CopyOut(isReader(shape) ? shape : new BinaryRows(shape));
   client.query(new Submission(`COPY (${select}) TO STDOUT (FORMAT binary)`, copy));
   for (;;) {
     const page = await copy.take();
@@ -21,16 +21,18 @@ export async function* copyOut<Row>(client: Client, select: string, shape: Shape
   }
 }
 
+const isReader = <Row>(given: Shape<Row> | RowReader<Row>): given is RowReader<Row> => typeof (given as Partial<RowReader<Row>>).read === 'function';
+
 class CopyOut<Row> {
-  readonly #reader: BinaryRows<Row>;
+  readonly #reader: RowReader<Row>;
   #rows: Row[] = [];
   #octets = 0;
   #stream: { pause(): unknown; resume(): unknown } | undefined;
   #ended: { readonly error?: unknown } | undefined;
   #wake: (() => void) | undefined;
 
-  constructor(shape: Shape<Row>) {
-    this.#reader = new BinaryRows(shape);
+  constructor(reader: RowReader<Row>) {
+    this.#reader = reader;
   }
 
   get #full(): boolean {

@@ -67,7 +67,7 @@ async function viewOf(snapshot: Snapshot): Promise<LedgerView> {
       return Number(row?.lost ?? 0);
     },
     async shownUntil() {
-      const rows = await snapshot.query<{ ca_id: number; at: Date }>('SELECT ca_id, max(this_update) AS at FROM crl WHERE published_at IS NOT NULL GROUP BY ca_id');
+      const rows = await snapshot.query<{ ca_id: number; at: Date }>(`SELECT ca_id, max(this_update) AS at FROM crl WHERE scope = 'all' AND kind = 'full' AND published_at IS NOT NULL GROUP BY ca_id`);
       return new Map(rows.map(({ ca_id, at }) => [ca_id, at.getTime()]));
     },
     chunks: () => read(snapshot, streams.chunks),

@@ -9,8 +9,10 @@ const told = (action: string): string =>
   `(SELECT seq, at, payload::json ->> 'subject' AS subject, payload::json -> 'data' AS data FROM audit_event WHERE payload LIKE '{"action":"${action}",%')`;
 /** thisUpdate of the CRL that is published: what had expired by then was on one CRL after its expiry, and may be gone (I12). */
 const shownUntil = (ca: string): string =>
-  `coalesce((SELECT max(x.this_update) FROM crl x WHERE x.ca_id = ${ca} AND x.published_at IS NOT NULL), '-infinity')`;
+  `coalesce((SELECT max(x.this_update) FROM crl x WHERE x.ca_id = ${ca} AND x.scope = 'all' AND x.kind = 'full' AND x.published_at IS NOT NULL), '-infinity')`;
 const reasons = Object.entries(revocationReasons).map(([name, code]) => `('${name}', ${code})`).join(', ');
+/** As a CRL is told of: `CRL 5`, `delta CRL 5 64/17`. */
+const CRL_NAME = `CASE kind WHEN 'delta' THEN 'delta ' ELSE '' END || 'CRL ' || number || CASE scope WHEN 'all' THEN '' ELSE ' ' || scope END`;
 /** Of `certificate.revoked`: which certificate. */
 const revokedBy = `split_part(substring(t.subject FROM 13), '/', 1)`;
 const revokedSerial = `decode(split_part(t.subject, '/', 2), 'hex')`;
@@ -158,27 +160,31 @@ export const setSelects = (archived: boolean): Readonly<Record<SetCheck, string>
     SELECT 'CA ' || ca.name, 'follows itself' FROM line JOIN ca ON ca.id = line.first WHERE line.at = line.first
     UNION ALL SELECT 'CA ' || successor_id, 'follows several' FROM ca WHERE successor_id IS NOT NULL GROUP BY successor_id HAVING count(*) > 1`,
   'crl-number': `
-    SELECT 'CRL ' || number || ' of ' || name, CASE
+    SELECT ${CRL_NAME} || ' of ' || name, CASE
         WHEN number > crl_number THEN 'is above the last number that was given out, ' || crl_number
         WHEN next_update <= this_update THEN 'has a nextUpdate that is not after its thisUpdate'
         WHEN this_update < update_before THEN 'is older than the one with the number before it'
         WHEN published_at < published_before THEN 'was published before one with a lower number'
+        WHEN kind = 'delta' AND NOT has_base THEN 'starts from ' || base_number || ', which is no full CRL of its scope'
         ELSE 'is below the time that it was made at' END
     FROM (SELECT c.*, ca.name, ca.crl_number, ca.key_id IS NOT NULL AS here,
-        max(this_update) OVER earlier AS update_before, max(published_at) OVER earlier AS published_before
-      FROM crl c JOIN ca ON ca.id = c.ca_id WINDOW earlier AS (PARTITION BY c.ca_id ORDER BY number ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)) AS c
-    WHERE number > crl_number OR next_update <= this_update OR this_update < update_before OR published_at < published_before
+        max(this_update) OVER earlier AS update_before, max(published_at) OVER earlier AS published_before,
+        published_at IS NULL OR kind = 'full' OR EXISTS (SELECT FROM crl b WHERE b.ca_id = c.ca_id AND b.scope = c.scope AND b.kind = 'full' AND b.number = c.base_number AND b.published_at IS NOT NULL) AS has_base
+      FROM crl c JOIN ca ON ca.id = c.ca_id WINDOW earlier AS (PARTITION BY c.ca_id, c.scope, c.kind ORDER BY number ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)) AS c
+    WHERE number > crl_number OR next_update <= this_update OR this_update < update_before OR published_at < published_before OR NOT has_base
       OR (here AND number < floor(extract(epoch FROM this_update) * 1000))`,
   'crl-event': `
     WITH told AS (
-      SELECT substring(t.subject FROM 4) AS name, (t.data ->> 'number')::numeric AS number, min(t.data ->> 'sha256') AS sha256, count(*) AS events
-      FROM (SELECT * FROM ${told('crl.published')} p UNION ALL SELECT * FROM ${told('crl.imported')} i) t GROUP BY 1, 2)
-    SELECT 'CRL ' || number || ' of ' || name, CASE WHEN told.events IS NULL THEN 'is published, and no event of the audit log says so'
+      SELECT substring(t.subject FROM 4) AS name, (t.data ->> 'number')::numeric AS number, coalesce(e.crl ->> 'scope', 'all') AS scope,
+        coalesce(e.crl ->> 'kind', 'full') AS kind, min(e.crl ->> 'sha256') AS sha256, count(*) AS events
+      FROM (SELECT * FROM ${told('crl.published')} p UNION ALL SELECT * FROM ${told('crl.imported')} i) t,
+        LATERAL json_array_elements(coalesce(t.data -> 'crls', json_build_array(t.data))) AS e (crl) GROUP BY 1, 2, 3, 4)
+    SELECT ${CRL_NAME} || ' of ' || name, CASE WHEN told.events IS NULL THEN 'is published, and no event of the audit log says so'
         WHEN on_record.id IS NULL THEN 'is told of as published, and is not on record'
         WHEN told.events > 1 THEN 'is told of ' || told.events || ' times' ELSE 'is not the one that the audit log tells of' END
     FROM told FULL JOIN (
-      SELECT c.id, ca.name, c.number::numeric AS number, ${hex('sha256(c.der)')} AS sha256 FROM crl c JOIN ca ON ca.id = c.ca_id WHERE c.published_at IS NOT NULL
-    ) AS on_record USING (name, number)
+      SELECT c.id, ca.name, c.number::numeric AS number, c.scope, c.kind, ${hex('coalesce(sha256(c.der), c.sha256)')} AS sha256 FROM crl c JOIN ca ON ca.id = c.ca_id WHERE c.published_at IS NOT NULL
+    ) AS on_record USING (name, number, scope, kind)
     WHERE told.events IS DISTINCT FROM 1 OR on_record.id IS NULL OR on_record.sha256 <> told.sha256`,
   'audit-guard': `
     SELECT 'table audit_event', 'its trigger ' || wanted.name || ' is missing or off: rows can be changed'

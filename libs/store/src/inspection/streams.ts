@@ -1,8 +1,8 @@
 import type {
-  InspectedBurnedSerial, InspectedCertificate, InspectedChunk, InspectedChunkEvent, InspectedCrl, InspectedEvent, InspectedFailure,
+  CrlKind, CrlScope, InspectedBurnedSerial, InspectedCertificate, InspectedChunk, InspectedChunkEvent, InspectedCrl, InspectedEvent, InspectedFailure,
   InspectedIntent, InspectedListing,
 } from '@fleetroot/authority';
-import { column, orNull, type Shape } from './binary-row.ts';
+import { type Column, column, orNull, type Shape } from './binary-row.ts';
 
 /** A SELECT and what its columns are, in its order. */
 export interface Stream<Row> {
@@ -64,13 +64,16 @@ export const events: Stream<InspectedEvent> = {
 };
 
 export const listed = (caId: number): Stream<InspectedListing> => ({
-  select: `SELECT serial, reason, not_after, revoked_at FROM revocation WHERE ca_id = ${Math.trunc(caId)} AND released_at IS NULL
-    UNION ALL SELECT serial, 0, not_after, burned_at FROM burned_serial WHERE ca_id = ${Math.trunc(caId)} ORDER BY serial`,
-  shape: { serial: bytes, reason: int4, notAfter: time, at: time },
+  select: `SELECT serial, reason, not_after, revoked_at, changed_at, shards, shard FROM revocation WHERE ca_id = ${Math.trunc(caId)} AND released_at IS NULL
+    UNION ALL SELECT serial, 0, not_after, burned_at, burned_at, shards, shard FROM burned_serial WHERE ca_id = ${Math.trunc(caId)} ORDER BY serial`,
+  shape: { serial: bytes, reason: int4, notAfter: time, at: time, changedAt: time, shards: int4, shard: int4 },
 });
 
 export const crls = (caId: number): Stream<InspectedCrl> => ({
-  select: `SELECT number, this_update, next_update, entries, der FROM crl
-    WHERE ca_id = ${Math.trunc(caId)} AND published_at IS NOT NULL AND der IS NOT NULL ORDER BY number DESC`,
-  shape: { number: int8, thisUpdate: time, nextUpdate: time, entries: orNull(int4), der: bytes },
+  select: `SELECT scope, kind, number, base_number, this_update, next_update, entries, sha256, der FROM crl
+    WHERE ca_id = ${Math.trunc(caId)} AND published_at IS NOT NULL AND der IS NOT NULL ORDER BY scope, kind, number DESC`,
+  shape: {
+    scope: text as Column<CrlScope>, kind: text as Column<CrlKind>, number: int8, baseNumber: orNull(int8), thisUpdate: time, nextUpdate: time,
+    entries: orNull(int4), sha256: orNull(bytes), der: bytes,
+  },
 });

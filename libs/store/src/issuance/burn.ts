@@ -64,8 +64,11 @@ const serialOf = (key: LedgerKey, { seed, signed_at, serial_form }: IntentRow) =
 
 async function burnSerials(tx: Queryable, caId: number, intentId: bigint, notAfter: Date, serials: readonly Uint8Array[]): Promise<void> {
   await tx.query(
-    `INSERT INTO burned_serial (ca_id, serial, intent_id, not_after, burned_at)
-     SELECT $1::int, given.serial, $2::bigint, $3::timestamptz, clock_timestamp() FROM unnest($4::bytea[]) AS given (serial)
+    `INSERT INTO burned_serial (ca_id, serial, intent_id, not_after, burned_at, shards, shard)
+     SELECT $1::int, given.serial, $2::bigint, $3::timestamptz, clock_timestamp(), profile.shards, crl_shard(given.serial, profile.shards)
+     FROM unnest($4::bytea[]) AS given (serial),
+       (SELECT coalesce((p.document::jsonb ->> 'crlShards')::int, 1) AS shards
+        FROM intent i JOIN profile_version p ON p.id = i.profile_version_id WHERE i.id = $2) AS profile
      WHERE NOT EXISTS (SELECT FROM certificate c WHERE c.ca_id = $1 AND c.serial = given.serial)
      ON CONFLICT (ca_id, serial) DO NOTHING`,
     [caId, intentId, notAfter, serials]);

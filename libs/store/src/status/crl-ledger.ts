@@ -1,15 +1,24 @@
 import type { AuditEvent } from '@fleetroot/audit';
-import { type CaState, type CrlLedger, type ForeignCrl, type ListedRevocation, may, type PublishedCrl, type RevokedEntry } from '@fleetroot/authority';
-import { PkiError } from '@fleetroot/core';
+import {
+  type CaState, type CrlHead, type CrlKind, type CrlLedger, type CrlScope, type CrlScopeFacts, type CrlSwap, type ForeignCrl, type ListedEntry,
+  type ListedRevocation, may, type PlannedCrl, type PublishedCrl, type RevokedEntry, type ScopeChanges, type WantedEntries,
+} from '@fleetroot/authority';
+import { PkiError, type Secret } from '@fleetroot/core';
 import { appendEvent } from '../audit-log.ts';
 import type { Database, Queryable } from '../database.ts';
 import { advances, requireSaneTime } from '../signing-time.ts';
-import { latestCrl } from './published-crl.ts';
+import { scopesOf, shardsOf } from './crl-scopes.ts';
+import { listedEntries } from './listed-entries.ts';
+import { crlHeads, latestCrl } from './published-crl.ts';
 import { putRevocation } from './revocation-row.ts';
 
 const PAGE = 10_000;
-/** The octets of so many published CRLs of a CA are kept; a CRL of each revocation would fill the disk. */
+/** The octets of so many published CRLs are kept: of the whole CA, and of each shard and delta. A CRL of each revocation would fill the disk. */
 const KEPT = 16;
+const KEPT_OF_MANY = 4;
+/** A full CRL that was made so long after a release is without it, whatever was under way, in milliseconds. */
+const AFTER_RELEASE_MS = 60_000;
+const FORGOTTEN_AT_ONCE = 10_000;
 /** Of a bigint. RFC 5280 section 5.2.3 allows numbers of 20 octets; our own are times in milliseconds. */
 const LARGEST_NUMBER = 2n ** 63n - 1n;
 
@@ -23,6 +32,14 @@ interface CaRow {
   readonly now: Date;
 }
 
+interface ChangeRow {
+  readonly shards: number;
+  readonly shard: number;
+  readonly count: number;
+  readonly newest: Date;
+  readonly urgent: Date | null;
+}
+
 interface EntryRow {
   readonly serial: Buffer;
   readonly revoked_at: Date;
@@ -32,12 +49,50 @@ interface EntryRow {
 
 export class PostgresCrlLedger implements CrlLedger {
   readonly #database: Database;
+  readonly #databaseUrl: Secret;
 
-  constructor(database: Database) {
+  /** @param databaseUrl of the same: what is long is read by connections of its own */
+  constructor(database: Database, databaseUrl: Secret) {
     this.#database = database;
+    this.#databaseUrl = databaseUrl;
   }
 
-  reserve(caId: number, thisUpdate: Date, nextUpdate: Date): Promise<bigint> {
+  scopes(caId: number): Promise<readonly CrlScopeFacts[]> {
+    return scopesOf(this.#database, caId);
+  }
+
+  shardsOf(caId: number, shards: number): Promise<readonly CrlScopeFacts[]> {
+    return shardsOf(this.#database, caId, shards);
+  }
+
+  heads(caId?: number): Promise<readonly CrlHead[]> {
+    return crlHeads(this.#database, caId);
+  }
+
+  async changes(caId: number, since: Date, endingFrom: Date): Promise<readonly ScopeChanges[]> {
+    const rows = await this.#database.report<ChangeRow>(
+      `SELECT shards, shard, count(*)::int AS count, max(at) AS newest, max(at) FILTER (WHERE urgent) AS urgent FROM (
+         SELECT shards, shard, changed_at AS at, reason IN (1, 2, 10) AS urgent FROM revocation WHERE ca_id = $1 AND changed_at >= $2 AND not_after >= $3
+         UNION ALL
+         SELECT shards, shard, burned_at, false FROM burned_serial WHERE ca_id = $1 AND burned_at >= $2 AND not_after >= $3
+       ) AS changed GROUP BY shards, shard`, [caId, since, endingFrom]);
+    const each = rows.map((row): ScopeChanges => ({
+      scope: `${row.shards}/${row.shard}`, count: row.count, newestAt: row.newest, urgentAt: row.urgent ?? undefined,
+    }));
+    if (each.length === 0) return [];
+    const urgent = each.flatMap(({ urgentAt }) => urgentAt ?? []);
+    const whole: ScopeChanges = {
+      scope: 'all', count: each.reduce((sum, { count }) => sum + count, 0), newestAt: latestOf(each.map(({ newestAt }) => newestAt)),
+      urgentAt: urgent.length === 0 ? undefined : latestOf(urgent),
+    };
+    return [whole, ...each.filter(({ scope }) => scope !== '1/0')];
+  }
+
+  listed(caId: number, wanted: WantedEntries): AsyncIterable<readonly ListedEntry[]> {
+    return listedEntries(this.#databaseUrl, caId, wanted);
+  }
+
+  reserve(caId: number, thisUpdate: Date, planned: readonly PlannedCrl[]): Promise<bigint> {
     return this.#database.transaction(async (tx) => {
       // The lock on the CA's row puts publishers in one order.
       const [ca] = await tx.query<CaRow>(
@@ -55,7 +110,12 @@ export class PostgresCrlLedger implements CrlLedger {
       const number = milliseconds > ca.crl_number + 1n ? milliseconds : ca.crl_number + 1n;
       await tx.query('UPDATE ca SET crl_number = $2, last_signed_at = $3 WHERE id = $1',
         [caId, number, advances(thisUpdate, ca.last_signed_at) ? thisUpdate : ca.last_signed_at]);
-      await tx.query('INSERT INTO crl (ca_id, number, this_update, next_update) VALUES ($1, $2, $3, $4)', [caId, number, thisUpdate, nextUpdate]);
+      await tx.query(
+        `INSERT INTO crl (ca_id, number, this_update, next_update, scope, kind, base_number)
+         SELECT $1, $2, $3, p.next_update, p.scope, p.kind, p.base_number
+         FROM unnest($4::text[], $5::text[], $6::timestamptz[], $7::bigint[]) AS p (scope, kind, next_update, base_number)`,
+        [caId, number, thisUpdate, planned.map(({ scope }) => scope), planned.map(({ kind }) => kind), planned.map(({ nextUpdate }) => nextUpdate),
+          planned.map(({ base }) => (base === 'own' ? number : base ?? null))]);
       return number;
     });
   }
@@ -86,28 +146,22 @@ export class PostgresCrlLedger implements CrlLedger {
 
   async expiries(caId: number, serials: readonly Uint8Array[]): Promise<readonly (Date | undefined)[]> {
     const rows = await this.#database.report<{ not_after: Date | null }>(
-      `SELECT coalesce(r.not_after, b.not_after) AS not_after
+      `SELECT coalesce(CASE WHEN r.released_at IS NULL THEN r.not_after END, b.not_after) AS not_after
        FROM unnest($2::bytea[]) WITH ORDINALITY AS asked (serial, place)
-       LEFT JOIN revocation r ON r.ca_id = $1 AND r.serial = asked.serial AND r.released_at IS NULL
+       LEFT JOIN revocation r ON r.ca_id = $1 AND r.serial = asked.serial
        LEFT JOIN burned_serial b ON b.ca_id = $1 AND b.serial = asked.serial
        ORDER BY asked.place`, [caId, serials]);
     return rows.map(({ not_after }) => not_after ?? undefined);
   }
 
-  publish(crl: PublishedCrl, event: AuditEvent): Promise<boolean> {
+  publish(caId: number, swaps: readonly CrlSwap[], event: (swapped: readonly PublishedCrl[]) => AuditEvent): Promise<readonly boolean[]> {
     return this.#database.transaction(async (tx) => {
-      await tx.query('SELECT FROM ca WHERE id = $1 FOR UPDATE', [crl.caId]);
-      const [newer] = await tx.query('SELECT FROM crl WHERE ca_id = $1 AND number >= $2 AND published_at IS NOT NULL LIMIT 1', [crl.caId, crl.number]);
-      if (newer !== undefined) return false;
-      // The number must have been reserved for these times, and never be given other bytes.
-      const published = await tx.query(
-        `UPDATE crl SET der = $3, entries = $4, octets = octet_length($3), sha256 = $7, published_at = clock_timestamp()
-         WHERE ca_id = $1 AND number = $2 AND published_at IS NULL AND this_update = $5 AND next_update = $6 RETURNING id`,
-        [crl.caId, crl.number, crl.der, crl.entries, crl.thisUpdate, crl.nextUpdate, crl.sha256]);
-      if (published.length !== 1) throw new PkiError('crl.invalid', `the CRL number ${crl.number} was not reserved for this CRL`);
-      await dropOldOctets(tx, crl.caId);
-      await appendEvent(tx, event);
-      return true;
+      await tx.query('SELECT FROM ca WHERE id = $1 FOR UPDATE', [caId]);
+      const outcome: boolean[] = [];
+      for (const swap of swaps) outcome.push(await swapIn(tx, caId, swap));
+      const swapped = swaps.flatMap(({ crl }, i) => (outcome[i] === true ? [crl] : []));
+      if (swapped.length > 0) await appendEvent(tx, event(swapped));
+      return outcome;
     });
   }
 
@@ -120,23 +174,60 @@ export class PostgresCrlLedger implements CrlLedger {
       if (crl.number <= ca.crl_number) return false;
       await tx.query('UPDATE ca SET crl_number = $2 WHERE id = $1', [crl.caId, crl.number]);
       await tx.query(
-        `INSERT INTO crl (ca_id, number, this_update, next_update, entries, der, octets, sha256, published_at) VALUES ($1, $2, $3, $4, $5, $6, octet_length($6), sha256($6), clock_timestamp())`,
+        `INSERT INTO crl (ca_id, number, this_update, next_update, entries, der, octets, sha256, published_at) VALUES ($1, $2, $3, $4, $5, $6::bytea, octet_length($6::bytea), sha256($6::bytea), clock_timestamp())`,
         [crl.caId, crl.number, crl.thisUpdate, crl.nextUpdate, entries, crl.der]);
       for (const each of listed) await putRevocation(tx, { caId: crl.caId, ...each });
-      await dropOldOctets(tx, crl.caId);
+      await dropOldOctets(tx, crl.caId, 'all', 'full');
       await appendEvent(tx, event);
       return true;
     });
   }
 
-  latest(caId: number): Promise<PublishedCrl | undefined> {
-    return latestCrl(this.#database, caId);
+  async forgetReleased(caId: number): Promise<number> {
+    // By one step where there are none, as good as always.
+    const [some] = await this.#database.query('SELECT FROM revocation WHERE ca_id = $1 AND released_at IS NOT NULL LIMIT 1', [caId]);
+    if (some === undefined) return 0;
+    const fulls = (await crlHeads(this.#database, caId)).filter(({ kind }) => kind === 'full');
+    const gone = await this.#database.query(
+      `WITH shown AS (SELECT * FROM unnest($2::text[], $3::timestamptz[]) AS shown (scope, until))
+       DELETE FROM revocation WHERE (ca_id, serial) IN (
+         SELECT r.ca_id, r.serial FROM revocation r
+         WHERE r.ca_id = $1 AND r.released_at IS NOT NULL
+           AND r.released_at < (SELECT until FROM shown WHERE scope = 'all')
+           AND (r.shards = 1 OR r.released_at < (SELECT until FROM shown WHERE scope = r.shards || '/' || r.shard))
+         ORDER BY r.serial LIMIT $4 FOR UPDATE SKIP LOCKED)
+       RETURNING serial`,
+      [caId, fulls.map(({ scope }) => scope), fulls.map(({ thisUpdate }) => new Date(thisUpdate.getTime() - AFTER_RELEASE_MS)), FORGOTTEN_AT_ONCE]);
+    return gone.length;
+  }
+
+  latest(caId: number, scope?: CrlScope, kind?: CrlKind): Promise<PublishedCrl | undefined> {
+    return latestCrl(this.#database, caId, scope, kind);
   }
 }
 
+/** False: the newest is not the one that it was compared with. */
+async function swapIn(tx: Queryable, caId: number, { crl, after }: CrlSwap): Promise<boolean> {
+  const [newest] = await tx.query<{ number: bigint }>(
+    'SELECT number FROM crl WHERE ca_id = $1 AND scope = $2 AND kind = $3 AND published_at IS NOT NULL ORDER BY number DESC LIMIT 1', [caId, crl.scope, crl.kind]);
+  if (newest?.number !== after || (newest !== undefined && newest.number >= crl.number)) return false;
+  // The number must have been reserved for these times, and never be given other bytes.
+  const published = await tx.query(
+    `UPDATE crl SET der = $5::bytea, entries = $6, octets = octet_length($5::bytea), sha256 = $7, published_at = clock_timestamp()
+     WHERE ca_id = $1 AND scope = $2 AND kind = $3 AND number = $4 AND published_at IS NULL AND this_update = $8 AND next_update = $9
+       AND base_number IS NOT DISTINCT FROM $10::bigint RETURNING id`,
+    [caId, crl.scope, crl.kind, crl.number, crl.der, crl.entries, crl.sha256, crl.thisUpdate, crl.nextUpdate, crl.baseNumber ?? null]);
+  if (published.length !== 1) throw new PkiError('crl.invalid', `the CRL number ${crl.number} was not reserved for this CRL`);
+  await dropOldOctets(tx, caId, crl.scope, crl.kind);
+  return true;
+}
+
 /** Each publication adds one: looking at as many as are kept catches up in time, and costs the same for ever. */
-async function dropOldOctets(tx: Queryable, caId: number): Promise<void> {
+async function dropOldOctets(tx: Queryable, caId: number, scope: CrlScope, kind: CrlKind): Promise<void> {
   await tx.query(
     `UPDATE crl SET der = NULL WHERE der IS NOT NULL AND id IN (
-       SELECT id FROM crl WHERE ca_id = $1 AND published_at IS NOT NULL ORDER BY number DESC OFFSET $2 LIMIT $2)`, [caId, KEPT]);
+       SELECT id FROM crl WHERE ca_id = $1 AND scope = $3 AND kind = $4 AND published_at IS NOT NULL ORDER BY number DESC OFFSET $2 LIMIT $2)`,
+    [caId, scope === 'all' && kind === 'full' ? KEPT : KEPT_OF_MANY, scope, kind]);
 }
+
+const latestOf = (dates: readonly Date[]): Date => new Date(Math.max(...dates.map((date) => date.getTime())));

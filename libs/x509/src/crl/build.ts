@@ -4,29 +4,18 @@ import { encodeExtensions } from '../certificate/extension-list.ts';
 import { bitString, explicit, integer, sequence, time } from '../der/writer.ts';
 import { algorithmIdentifier, type SignatureAlgorithm } from '../key/algorithm.ts';
 import { CrlEntries } from './entries.ts';
-import { crlExtensions } from './extensions.ts';
+import { crlExtensions, type CrlNatureFacts } from './extensions.ts';
 import type { CrlEntry } from './entry-encoder.ts';
 
 /** What a CRL says apart from its entries. */
-export interface CrlFacts {
+export interface CrlFacts extends CrlNatureFacts {
   readonly signatureAlgorithm: SignatureAlgorithm;
   /** The subject of the CA's certificate, DER, octet for octet. */
   readonly issuerDer: Uint8Array;
   readonly thisUpdate: Date;
   readonly nextUpdate: Date;
-  /** At most 20 octets (RFC 5280 section 5.2.3). */
-  readonly number: bigint;
   /** The subject key identifier of the CA's certificate. */
   readonly authorityKeyIdentifier: Uint8Array;
-  /**
-   * URIs of the issuing distribution point (RFC 5280 section 5.2.5): those that the certificates of the CRL's scope name.
-   * Absent: the CRL is about every certificate of its issuer.
-   */
-  readonly distributionPoint?: readonly string[] | undefined;
-  /** Of a delta CRL: the number of the complete CRL that it starts from (section 5.2.4). */
-  readonly baseNumber?: bigint | undefined;
-  /** URIs of the delta CRL of this complete one (section 5.2.6). */
-  readonly freshestCrl?: readonly string[] | undefined;
 }
 
 export interface CrlFields extends CrlFacts {

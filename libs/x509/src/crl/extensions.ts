@@ -4,9 +4,8 @@ import { extensionOids } from '../certificate/oids.ts';
 import { readAuthorityKeyIdentifier, readDistributionPoints } from '../certificate/read-extension.ts';
 import { readExtensionList } from '../certificate/extension-list.ts';
 import { DerReader } from '../der/reader.ts';
-import { contextTag, integer, sequence, tlv } from '../der/writer.ts';
+import { contextTag, integer, sequence, tag, tlv } from '../der/writer.ts';
 import { encodeGeneralName, readGeneralNames } from '../name/general-name.ts';
-import type { CrlFacts } from './build.ts';
 
 const ID_CE_CRL_NUMBER = '2.5.29.20';
 const ID_CE_DELTA_CRL_INDICATOR = '2.5.29.27';
@@ -25,10 +24,23 @@ export interface CrlExtensions {
   readonly freshestCrl: readonly string[];
 }
 
-type Scope = Pick<CrlFacts, 'number' | 'distributionPoint' | 'baseNumber' | 'freshestCrl'>;
+/** What a CRL that is to be made says of itself. */
+export interface CrlNatureFacts {
+  /** At most 20 octets (RFC 5280 section 5.2.3). */
+  readonly number: bigint;
+  /**
+   * URIs of the issuing distribution point (RFC 5280 section 5.2.5): those that the certificates of the CRL's scope name.
+   * Absent: the CRL is about every certificate of its issuer.
+   */
+  readonly distributionPoint?: readonly string[] | undefined;
+  /** Of a delta CRL: the number of the complete CRL that it starts from (section 5.2.4). */
+  readonly baseNumber?: bigint | undefined;
+  /** URIs of the delta CRL of this complete one (section 5.2.6). */
+  readonly freshestCrl?: readonly string[] | undefined;
+}
 
 /** CRL number, and where they apply deltaCRLIndicator, issuingDistributionPoint (both critical) and freshestCRL (not). */
-export function crlExtensions({ number, distributionPoint = [], baseNumber, freshestCrl = [] }: Scope): Extension[] {
+export function crlExtensions({ number, distributionPoint = [], baseNumber, freshestCrl = [] }: CrlNatureFacts): Extension[] {
   const found: Extension[] = [{ oid: ID_CE_CRL_NUMBER, critical: false, value: integer(number) }];
   if (baseNumber !== undefined) found.push({ oid: ID_CE_DELTA_CRL_INDICATOR, critical: true, value: integer(baseNumber) });
   if (distributionPoint.length > 0) {
@@ -87,7 +99,7 @@ function readNumber(der: Uint8Array, field: string): bigint {
 /** One that narrows the CRL by anything but its URIs is refused: who took it for more would miss revocations. */
 function readIssuingDistributionPoint(der: Uint8Array): string[] {
   const value = new DerReader(der, 'crl.invalid');
-  const point = value.enter(0x30, 'issuingDistributionPoint');
+  const point = value.enter(tag.sequence, 'issuingDistributionPoint');
   value.end('issuingDistributionPoint');
   const name = point.enter(contextTag(0, true), 'distributionPointName');
   const fullName = name.enter(contextTag(0, true), 'fullName');
