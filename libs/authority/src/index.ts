@@ -83,7 +83,7 @@ export { type CheckName, checks } from './fsck/catalogue.ts';
 export { type Breach, type InspectionReport, reportJson } from './fsck/report.ts';
 export { inspect, type InspectionOptions, type InspectionParts } from './fsck/inspect.ts';
 export type { PublishedCrls } from './fsck/published-crl.ts';
-export { crlPath, statusSite } from './fsck/status-site.ts';
+export { statusSite } from './fsck/status-site.ts';
 export type { HsmRecord } from './fsck/signatures.ts';
 export type { DeliveryKind, DueKey, HeldKey, KeyCounts, MadeKeyLedger, MadeKeys } from './ports/made-keys.ts';
 export { type MadeKey, makeKey, type MadeKeyType, madeKeyTypes, type SealKey } from './made-keys/make-key.ts';

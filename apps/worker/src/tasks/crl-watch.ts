@@ -104,7 +104,7 @@ async function watchServed({ clock, logger }: CrlWatchParts, served: PublishedCr
   const faults: { readonly path: string; readonly fault: string }[] = [];
   for (const head of heads) {
     const fault = await faultOfServed(served, ca.name, head, clock.now());
-    if (fault !== undefined) faults.push({ path: crlPath(ca.name, head.scope, head.kind), fault });
+    if (fault !== undefined) faults.push({ path: crlPath({ ...head, ca: ca.name }), fault });
   }
   const [first] = faults;
   say(`${ca.name} served`, first?.fault, () => {

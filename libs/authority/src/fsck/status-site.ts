@@ -1,19 +1,15 @@
-import type { CrlKind, CrlScope } from '../ports/crl.ts';
+import { crlPath } from '../published/paths.ts';
 import type { PublishedCrls } from './published-crl.ts';
 
 /** A CRL of ten million entries is shorter. */
 const MAX_OCTETS = 1_000_000_000;
 const TIMEOUT_MS = 60_000;
 
-/** Where the status app serves the newest of a scope and kind. */
-export const crlPath = (caName: string, scope: CrlScope, kind: CrlKind): string =>
-  `/crl/${encodeURIComponent(caName)}${scope === 'all' ? '' : `/${scope}`}${kind === 'delta' ? '.delta' : ''}.crl`;
-
 /** The CRLs that a status app serves under its public address, or whatever stands before it; no cache on the way is asked. */
 export function statusSite(url: string): PublishedCrls {
   return {
     async fetch(caName, scope = 'all', kind = 'full') {
-      const response = await fetch(new URL(crlPath(caName, scope, kind), url), {
+      const response = await fetch(`${url.replace(/\/+$/, '')}/${crlPath({ ca: caName, scope, kind })}`, {
         signal: AbortSignal.timeout(TIMEOUT_MS), headers: { 'cache-control': 'no-cache' },
       }).catch((cause: unknown) => {
         throw new Error(`${url} does not answer`, { cause });
