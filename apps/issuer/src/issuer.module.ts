@@ -1,6 +1,7 @@
 import { type BeforeApplicationShutdown, type DynamicModule, Inject, Module, type OnApplicationBootstrap } from '@nestjs/common';
-import { type AuthorityLedger, Issuance, type IssuanceParts, publishCrl, type CrlLedger } from '@fleetroot/authority';
+import { type AuthorityLedger, type FilterLedger, Issuance, type IssuanceParts, publishCrl, type CrlLedger } from '@fleetroot/authority';
 import { type Clock, PkiError } from '@fleetroot/core';
+import { publishFilter } from '@fleetroot/filter';
 import { JobRunner, type JobHandlers, type QueueOptions, type RunnerSettings } from '@fleetroot/queue';
 import { Heartbeat, type HeartbeatParts } from './heartbeat.ts';
 import { SingleRequests, type SingleRequestsParts } from './single-requests.ts';
@@ -9,6 +10,8 @@ export interface IssuerParts {
   readonly issuance: IssuanceParts;
   readonly crls: CrlLedger;
   readonly crlLifetimeMs: number;
+  readonly filters: FilterLedger;
+  readonly filterLifetimeMs: number;
   readonly queue: QueueOptions;
   readonly runner: RunnerSettings;
   readonly singles: Omit<SingleRequestsParts, 'issuance' | 'ledger'>;
@@ -42,11 +45,19 @@ class CrlPublisher {
   }
 }
 
-const handlersOf = (issuance: Issuance, crls: CrlPublisher): JobHandlers => ({
+/** Publishes the revocation filter of a CA by its id. @throws PkiError `ca.not-found` and those of `publishFilter` */
+async function publishFilterOf(caId: number, { issuance: { authorities, signer, clock, random }, filters, filterLifetimeMs }: IssuerParts): Promise<void> {
+  const authority = (await authorities.all()).find(({ id }) => id === caId);
+  if (authority === undefined) throw new PkiError('ca.not-found', `there is no CA ${caId} in the ledger`);
+  await publishFilter({ filters, authority, signer, clock, random, lifetimeMs: filterLifetimeMs });
+}
+
+const handlersOf = (issuance: Issuance, crls: CrlPublisher, parts: IssuerParts): JobHandlers => ({
   // A chunk that is done, or in other hands, is no fault: the job was delivered twice (I21).
   'issue-chunk': async ({ chunkId }) => { await issuance.issueChunk(BigInt(chunkId)); },
   'renew-chunk': async ({ chunkId }) => { await issuance.issueChunk(BigInt(chunkId)); },
   'publish-crl': ({ caId }) => crls.publish(caId),
+  'publish-filter': ({ caId }) => publishFilterOf(caId, parts),
 });
 
 /** Begins to take jobs when everything is there, and ends in the other order. */
@@ -87,7 +98,7 @@ export function issuerModule(parts: IssuerParts): DynamicModule {
       {
         provide: JobRunner,
         useFactory: (given: IssuerParts, issuance: Issuance, crls: CrlPublisher) =>
-          new JobRunner(given.queue, 'issuer', handlersOf(issuance, crls), given.runner),
+          new JobRunner(given.queue, 'issuer', handlersOf(issuance, crls, given), given.runner),
         inject: [PARTS, Issuance, CrlPublisher],
       },
       {

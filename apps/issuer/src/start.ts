@@ -23,10 +23,13 @@ export interface IssuerOptions {
   readonly concurrency: number;
   readonly staleAfterMs: number;
   readonly crlLifetimeMs: number;
+  /** nextUpdate minus madeAt of a revocation filter; three days. */
+  readonly filterLifetimeMs?: number;
   /** Absent: no key is blocked. */
   readonly blockedKeys?: BlockedKeys;
 }
 
+const DAY_MS = 86_400_000;
 const HEARTBEAT_MS = 5000;
 /** So late at most is a single request found of which no notification told. */
 const SINGLES_MS = 1000;
@@ -66,6 +69,8 @@ export async function startIssuer(options: IssuerOptions, control: ProcessContro
       },
       crls: store.crls,
       crlLifetimeMs: options.crlLifetimeMs,
+      filters: store.filters,
+      filterLifetimeMs: options.filterLifetimeMs ?? 3 * DAY_MS,
       queue: options.queue,
       runner: { concurrency: options.concurrency, log: logger, onFatal: (error) => control.fail(error) },
       singles: { concurrency: options.concurrency, everyMs: SINGLES_MS, logger, onFatal: (error) => control.fail(error) },

@@ -1,5 +1,5 @@
 import type {
-  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, InspectionLedger, MadeKeyLedger, ProfileLedger, WaitingChunks,
+  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, FilterLedger, InspectionLedger, MadeKeyLedger, ProfileLedger, WaitingChunks,
 } from '@fleetroot/authority';
 import type { Outbox } from '@fleetroot/queue';
 import type { LedgerArchive } from '@fleetroot/store';
@@ -15,6 +15,7 @@ export interface Ledger {
   readonly madeKeys: Pick<MadeKeyLedger, 'deleteDue'>;
   readonly certificates: Pick<CertificateLedger, 'markRenewalDue'>;
   readonly crls: Pick<CrlLedger, 'latest'>;
+  readonly filters: Pick<FilterLedger, 'madeAt'>;
   readonly truststores: TruststoreLedger;
   readonly principals: { all(): Promise<readonly { readonly id: number; readonly name: string }[]> };
   readonly outbox: Outbox;

@@ -11,7 +11,7 @@ import { archiveRule } from './tasks/archive.ts';
 await runProcess('worker', async () => {
   const config = readConfig([
     'logLevel', 'databaseUrl', 'databasePool', 'ledgerKey', 'queueBackend', 'redisUrl', 'profilesDir', 'statusPublicUrl',
-    'statusInternalUrl', 'statusEnrolmentSecret', 'staleAfterMs', 'crlRefreshPercent', 'renewalWindowDays', 'scheduleSeconds', 'archiveAfterDays', 'archiveDir',
+    'statusInternalUrl', 'statusEnrolmentSecret', 'staleAfterMs', 'crlRefreshPercent', 'filterHours', 'renewalWindowDays', 'scheduleSeconds', 'archiveAfterDays', 'archiveDir',
     'fsckHour',
   ]);
   const profiles = readProfileFolder(config.profilesDir, { statusUrl: config.statusPublicUrl });
@@ -26,6 +26,7 @@ await runProcess('worker', async () => {
     enrolmentSecret: config.statusEnrolmentSecret,
     staleAfterMs: config.staleAfterMs,
     crlRefreshPercent: config.crlRefreshPercent,
+    filterHours: config.filterHours,
     renewalWindowDays: config.renewalWindowDays,
     scheduleSeconds: config.scheduleSeconds,
     archive: archiveRule(config.archiveAfterDays, config.archiveDir),

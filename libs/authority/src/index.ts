@@ -15,6 +15,7 @@ export {
   type ListedRevocation, type NewRevocation, type PublishedCrl, type RevocationLedger, type RevocationReason, revocationReasons,
   type RevokedEntry, type StatusLedger,
 } from './ports/status.ts';
+export type { FilterLedger, KnownSerial, KnownSerials, StoredFilter } from './ports/filters.ts';
 export {
   type InspectedAuthority, type InspectedBurnedSerial, type InspectedCeremonyCertificate, type InspectedCertificate, type InspectedChunk,
   type InspectedChunkEvent, type InspectedCrl, type InspectedEvent, type InspectedFailure, type InspectedIntent, type InspectedListing,

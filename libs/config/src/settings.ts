@@ -51,6 +51,7 @@ export const settings = {
   madeKeyMinutes: { variable: 'FLEETROOT_MADE_KEY_MINUTES', type: 'number', default: '1440', meaning: 'how long a private key that was made here is held, encrypted, for a delivery that nobody acknowledges, in minutes' },
   crlLifetimeMinutes: { variable: 'FLEETROOT_CRL_LIFETIME_MINUTES', type: 'number', default: '1440', meaning: 'nextUpdate minus thisUpdate of a CRL, in minutes' },
   crlRefreshPercent: { variable: 'FLEETROOT_CRL_REFRESH_PERCENT', type: 'number', default: '50', meaning: 'part of its lifetime after which a CRL is published anew, in percent' },
+  filterHours: { variable: 'FLEETROOT_FILTER_HOURS', type: 'number', default: '24', meaning: 'hours after which the revocation filter of each CA is published anew ([how](filter.md)); 0: only where it is asked for' },
   ocspSignerRefreshPercent: { variable: 'FLEETROOT_OCSP_SIGNER_REFRESH_PERCENT', type: 'number', default: '50', meaning: 'part of its lifetime after which an OCSP signer certificate is replaced, in percent' },
   keyBlocklist: { variable: 'FLEETROOT_KEY_BLOCKLIST', type: 'file', optional: true, meaning: 'file of compromised public keys, which get no certificate: SHA-256 of the SubjectPublicKeyInfo in hex, a line a key, `#` begins a comment; read when api and issuer start' },
   renewalWindowDays: { variable: 'FLEETROOT_RENEWAL_WINDOW_DAYS', type: 'number', default: '30', meaning: 'days before expiry from which an ECU is told to renew' },

@@ -1,7 +1,7 @@
 import type { PrincipalLedger } from '@fleetroot/access';
 import type { AuditLog } from '@fleetroot/audit';
 import type {
-  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, InspectionLedger, IssuanceLedger, MadeKeyLedger, ProfileLedger, RevocationLedger,
+  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, FilterLedger, InspectionLedger, IssuanceLedger, MadeKeyLedger, ProfileLedger, RevocationLedger,
   UploadLedger, WaitingChunks,
 } from '@fleetroot/authority';
 import { type LedgerKey, type Secret, systemClock } from '@fleetroot/core';
@@ -31,6 +31,7 @@ import { PrismaSupplierLedger } from './repositories/suppliers.ts';
 import { PrismaTruststoreLedger } from './repositories/truststores.ts';
 import { PostgresCertificateLedger } from './status/certificate-ledger.ts';
 import { PostgresCrlLedger } from './status/crl-ledger.ts';
+import { PostgresFilterLedger } from './status/filter-ledger.ts';
 import { PostgresRevocationLedger } from './status/revocation-ledger.ts';
 
 export interface StoreOptions {
@@ -55,6 +56,7 @@ export interface Store {
   readonly certificates: CertificateLedger;
   readonly revocations: RevocationLedger;
   readonly crls: CrlLedger;
+  readonly filters: FilterLedger;
   readonly truststores: TruststoreLedger;
   readonly suppliers: SupplierLedger;
   readonly registrations: RegistrationLedger;
@@ -97,6 +99,7 @@ export async function openStore({ databaseUrl, ledgerKey, pool, connectWithinMs 
     certificates: new PostgresCertificateLedger(database, ledgerKey),
     revocations: new PostgresRevocationLedger(database),
     crls: new PostgresCrlLedger(database),
+    filters: new PostgresFilterLedger(database, databaseUrl),
     truststores: new PrismaTruststoreLedger(database),
     suppliers: new PrismaSupplierLedger(database),
     registrations: new PostgresRegistrationLedger(database),

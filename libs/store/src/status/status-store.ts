@@ -1,10 +1,11 @@
-import type { CeremonyCertificate, CertificateStatus, CertificationAuthority, PublishedCrl, StatusLedger } from '@fleetroot/authority';
+import type { CeremonyCertificate, CertificateStatus, CertificationAuthority, PublishedCrl, StatusLedger, StoredFilter } from '@fleetroot/authority';
 import type { Secret } from '@fleetroot/core';
 import type { TruststoreVersion } from '@fleetroot/trust';
 import { readAuthorities } from '../authorities/authority-row.ts';
 import { usableCertificatesOf } from '../authorities/ceremony-certificates.ts';
 import { Database } from '../database.ts';
 import { PrismaTruststoreLedger } from '../repositories/truststores.ts';
+import { keptFilterDeltas, newestFullFilter } from './filter-ledger.ts';
 import { latestCrl } from './published-crl.ts';
 import { certificateStatuses } from './statuses.ts';
 
@@ -35,6 +36,16 @@ export class StatusStore implements StatusLedger {
 
   latestCrl(caId: number): Promise<PublishedCrl | undefined> {
     return latestCrl(this.#database, caId);
+  }
+
+  /** The full revocation filter of the CA that deltas go with now. */
+  filter(caId: number): Promise<StoredFilter | undefined> {
+    return newestFullFilter(this.#database, caId);
+  }
+
+  /** The deltas that are kept, a few, the newest first. */
+  filterDeltas(caId: number): Promise<readonly StoredFilter[]> {
+    return keptFilterDeltas(this.#database, caId);
   }
 
   async ocspSigners(caId: number, now: Date): Promise<readonly Uint8Array[]> {
