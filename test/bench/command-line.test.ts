@@ -19,7 +19,7 @@ describe('npm run bench', () => {
   });
 
   it.each([
-    ['nothing', 'there is no bench nothing. There are: x509, hsm, batch, single'],
+    ['nothing', 'there is no bench nothing. There are: x509, hsm, batch, single, filter'],
     ['--items 5', 'name a bench before --items'],
     ['batch --bogus', '--bogus'],
     ['batch --items', '--items'],

@@ -58,6 +58,10 @@ export const benches = {
       items: { ...items, fallback: 100_000, with: 'during-batch' },
     },
   },
+  filter: {
+    what: 'the revocation filter of a large ledger: from the rows to the published octets, and each serial asked for',
+    flags: { known: count('certificates that have not expired', 100_000, 100_000_000), revoked: count('of them revoked', 10_000, 100_000_000) },
+  },
 } as const satisfies Record<string, Bench>;
 
 export type BenchName = keyof typeof benches;

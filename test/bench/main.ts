@@ -3,6 +3,7 @@ import { constants } from 'node:os';
 import { benchBatch } from './batch.ts';
 import { type BenchName, benches, help, parseCommandLine, type Values } from './command-line.ts';
 import { benchCurve } from './curve.ts';
+import { benchFilter } from './filter.ts';
 import { benchHsm } from './hsm.ts';
 import { benchPrefilled } from './prefilled.ts';
 import { Scratch } from './scratch.ts';
@@ -17,6 +18,7 @@ function run(name: BenchName, values: Values): Promise<void> {
   switch (name) {
     case 'x509': return benchX509(scratch, number(values, 'entries'));
     case 'hsm': return benchHsm(scratch, number(values, 'rounds'));
+    case 'filter': return benchFilter(scratch, number(values, 'known'), number(values, 'revoked'));
     case 'batch': return runBatch(values);
     case 'single': {
       const { rate, 'during-batch': duringBatch } = values;

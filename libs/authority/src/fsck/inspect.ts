@@ -4,6 +4,7 @@ import { AttemptInspector } from './attempts.ts';
 import { inspectAudit, type KnownHead } from './audit.ts';
 import { CertificateInspector } from './certificate.ts';
 import { type ChunkRecord, inspectChunk } from './chunk.ts';
+import { inspectFilters } from './filters.ts';
 import { inspectCeremonies } from './hierarchy.ts';
 import { inspectKeptCrls } from './kept-crls.ts';
 import { inspectMissing, inspectPublishedCrl, type PublishedCrls, serve } from './published-crl.ts';
@@ -69,9 +70,11 @@ export async function inspect({ ledger, ledgerKey, published }: InspectionParts,
       inspectSets(view, findings, signal),
     ]);
     const around = { view, authorities, findings, account, full };
+    let lost = await view.lostSignatures();
     for (const ca of authorities) {
       signal.throwIfAborted();
       const kept = await inspectKeptCrls(ca, around);
+      lost += await inspectFilters(ca, around);
       if (published !== undefined) {
         await inspectPublishedCrl(ca, kept, {
           view, authorities, findings, published, before, signal, withinMs: options.crlWithinMs ?? CRL_WITHIN_MS, refreshPercent: options.crlRefreshPercent ?? REFRESH_PERCENT,
@@ -80,7 +83,7 @@ export async function inspect({ ledger, ledgerKey, published }: InspectionParts,
         await inspectMissing(ca, kept.newest, kept, view, findings);
       }
     }
-    account?.end(await view.lostSignatures(), authorities.filter(({ keyId }) => keyId !== undefined).length);
+    account?.end(lost, authorities.filter(({ keyId }) => keyId !== undefined).length);
     return head;
   }, signal).catch((error: unknown) => {
     // Whose connections were taken away says that the database is.

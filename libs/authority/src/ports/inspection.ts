@@ -100,6 +100,15 @@ export interface InspectedCrl {
   readonly der: Uint8Array;
 }
 
+export interface InspectedFilter {
+  readonly version: bigint;
+  readonly baseVersion: bigint;
+  /** Of the header, which is what the CA signs. */
+  readonly sha256: Uint8Array;
+  /** null: it was never published, or is not kept any more. */
+  readonly content: Uint8Array | null;
+}
+
 export interface InspectedCeremonyCertificate {
   readonly kind: CeremonyCertificateKind;
   readonly subjectId: number | null;
@@ -168,6 +177,8 @@ export interface LedgerView {
   listed(caId: number): Pages<InspectedListing>;
   /** Published CRLs whose octets are kept, the newest first. */
   crls(caId: number): Pages<InspectedCrl>;
+  /** Revocation filters whose version was given out, the newest first. */
+  filters(caId: number): Pages<InspectedFilter>;
   ceremonyCertificates(): Promise<readonly InspectedCeremonyCertificate[]>;
   breaches(check: SetCheck): Pages<SetBreach>;
 }

@@ -1,5 +1,5 @@
 import type {
-  InspectedBurnedSerial, InspectedCertificate, InspectedChunk, InspectedChunkEvent, InspectedCrl, InspectedEvent, InspectedFailure,
+  InspectedBurnedSerial, InspectedCertificate, InspectedChunk, InspectedChunkEvent, InspectedCrl, InspectedEvent, InspectedFailure, InspectedFilter,
   InspectedIntent, InspectedListing,
 } from '@fleetroot/authority';
 import { column, orNull, type Shape } from './binary-row.ts';
@@ -73,4 +73,9 @@ export const crls = (caId: number): Stream<InspectedCrl> => ({
   select: `SELECT number, this_update, next_update, entries, der FROM crl
     WHERE ca_id = ${Math.trunc(caId)} AND published_at IS NOT NULL AND der IS NOT NULL ORDER BY number DESC`,
   shape: { number: int8, thisUpdate: time, nextUpdate: time, entries: orNull(int4), der: bytes },
+});
+
+export const filters = (caId: number): Stream<InspectedFilter> => ({
+  select: `SELECT version, base_version, sha256, content FROM revocation_filter WHERE ca_id = ${Math.trunc(caId)} ORDER BY version DESC`,
+  shape: { version: int8, baseVersion: int8, sha256: bytes, content: orNull(bytes) },
 });

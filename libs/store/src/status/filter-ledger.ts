@@ -91,7 +91,7 @@ export class PostgresFilterLedger implements FilterLedger {
       const [later] = await tx.query('SELECT FROM revocation_filter WHERE ca_id = $1 AND version > $2 AND content IS NOT NULL LIMIT 1', [caId, version]);
       if (later !== undefined) return false;
       const published = await tx.query(
-        `UPDATE revocation_filter SET content = $4, octets = octet_length($4)
+        `UPDATE revocation_filter SET content = $4::bytea, octets = octet_length($4::bytea)
          WHERE ca_id = $1 AND version = $2 AND base_version = $3 AND octets = 0 AND sha256 = $5 RETURNING version`,
         [caId, version, baseVersion, content, signedSha256]);
       if (published.length !== 1) throw new PkiError('internal', `the version ${version} was not reserved for this filter`);
