@@ -52,6 +52,8 @@ export interface FilterLedger {
   reserve(filter: StoredFilter): Promise<boolean>;
   /** Publishes what was reserved. False, and nothing changes, where a later version is published. */
   publish(filter: StoredFilter, event: AuditEvent): Promise<boolean>;
+  /** Has the next one of the CA made: a `publish-filter` job is in the outbox on return. */
+  ask(caId: number): Promise<void>;
   /** By CA, when what is published last was made. */
   madeAt(): Promise<ReadonlyMap<number, Date>>;
 }

@@ -16,14 +16,15 @@ export interface Tables {
 /**
  * Tables that say of each serial in the spool, without error, whether it is marked (docs/filter.md). The first level lets
  * every marked serial through and one in 2^bits of the others; the second tells those apart that came through.
- * @param pause is waited for every few milliseconds of work
+ * @param pause is waited for every tenth of a second of work or so
+ * @param blockKeys how many keys the second level of a block has at most, about
  */
-export async function buildTables(spool: Spool, random: RandomBytes, pause: () => Promise<void>): Promise<Tables> {
+export async function buildTables(spool: Spool, random: RandomBytes, pause: () => Promise<void>, blockKeys = BLOCK_KEYS): Promise<Tables> {
   const { all, marked } = spool;
   const fingerprintBits = bestBits(marked, all - marked);
   const second = marked + (all - marked) / 2 ** fingerprintBits;
   let blockBits = 0;
-  while (blockBits < PART_BITS && second / 2 ** blockBits > BLOCK_KEYS) blockBits++;
+  while (blockBits < PART_BITS && second / 2 ** blockBits > blockKeys) blockBits++;
   const count = 2 ** blockBits;
   const parts: Uint8Array[] = [];
   const blocks = Buffer.alloc(count * BLOCK_OCTETS);
@@ -57,6 +58,7 @@ export async function buildTables(spool: Spool, random: RandomBytes, pause: () =
 
 /** How many bits a fingerprint has where the whole becomes smallest: marked * (bits + 1) + others / 2^bits cells of a bit. */
 export function bestBits(marked: number, others: number): number {
+  if (marked === 0) return 0;
   let best = 0;
   const size = (bits: number): number => marked * (bits + 1) + others / 2 ** bits;
   for (let bits = 1; bits <= MOST_FINGERPRINT_BITS; bits++) if (size(bits) < size(best)) best = bits;

@@ -14,7 +14,7 @@ export type FilterAlgorithm = (typeof filterAlgorithms)[number];
 
 export const HEADER_OCTETS = 200;
 export const BLOCK_OCTETS = 28;
-export const SERIAL_OCTETS = 20;
+const SERIAL_OCTETS = 20;
 export const MAGIC = 0x46525246;
 export const FORMAT = 1;
 const MOST_BLOCK_BITS = 8;
@@ -136,7 +136,7 @@ export class SerialHash {
 }
 
 /** The last step of MurmurHash3: each bit of the result hangs on each bit of `word`. */
-export function mix(word: number): number {
+function mix(word: number): number {
   let h = word;
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
   h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
@@ -174,7 +174,7 @@ export const fingerprintOf = ({ x0, x1, x2, x3 }: Words, seed: number, bits: num
   (mix(Math.imul(x0, 3) ^ Math.imul(x1, 5) ^ Math.imul(x2, 7) ^ Math.imul(x3, 9) ^ ~seed) & ((1 << bits) - 1)) >>> 0;
 
 /** Cell number `place` of `bits` bits each: the lowest bit of an octet comes first. */
-export function cell(octets: Uint8Array, at: number, place: number, bits: number): number {
+function cell(octets: Uint8Array, at: number, place: number, bits: number): number {
   const first = place * bits;
   let octet = at + Math.floor(first / 8);
   const skipped = first % 8;

@@ -3,10 +3,13 @@ import { type CaState, type FilterLedger, type KnownSerial, type KnownSerials, m
 import { PkiError, type Secret } from '@fleetroot/core';
 import { appendEvent } from '../audit-log.ts';
 import type { Database, Queryable } from '../database.ts';
+import { addToOutbox } from '../outbox.ts';
 import { column, type Shape } from '../inspection/binary-row.ts';
 import { Snapshot } from '../inspection/snapshot.ts';
 import { advances, requireSaneTime } from '../signing-time.ts';
 
+/** Filters are made before certificates, after CRLs. */
+const FILTER_PRIORITY = 2;
 /** Between the time that an attempt is signed for and its commit lies less than this: clocks (I24) and transactions are bounded. */
 const RECORDED_WITHIN_S = 300;
 /** No profile lets a certificate begin earlier before its signature than this (`backdateMinutes`). */
@@ -99,6 +102,10 @@ export class PostgresFilterLedger implements FilterLedger {
       await appendEvent(tx, event);
       return true;
     });
+  }
+
+  ask(caId: number): Promise<void> {
+    return this.#database.transaction((tx) => addToOutbox(tx, 'publish-filter', { caId }, FILTER_PRIORITY));
   }
 
   async madeAt(): Promise<ReadonlyMap<number, Date>> {
