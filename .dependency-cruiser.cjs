@@ -17,6 +17,7 @@ const mayImport = {
   config: ['core'],
   telemetry: ['core'],
   http: ['core', 'config', 'telemetry'],
+  'protocols/filter': [...domain, 'x509', 'core'],
   'protocols/ocsp': [...domain, 'x509', 'core'],
 };
 /** A package that only some libs may import. */

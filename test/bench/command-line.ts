@@ -72,6 +72,10 @@ export const benches = {
       seconds: count('how long each figure is measured', 5, 3_600, { takes: 'S' }),
     },
   },
+  filter: {
+    what: 'the revocation filter of a large ledger: from the rows to the published octets, and each serial asked for',
+    flags: { known: count('certificates that have not expired', 100_000, 100_000_000), revoked: count('of them revoked', 10_000, 100_000_000) },
+  },
 } as const satisfies Record<string, Bench>;
 
 export type BenchName = keyof typeof benches;

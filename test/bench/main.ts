@@ -4,6 +4,7 @@ import { benchAuthorize } from './authorize.ts';
 import { benchBatch } from './batch.ts';
 import { type BenchName, benches, help, parseCommandLine, type Values } from './command-line.ts';
 import { benchCurve } from './curve.ts';
+import { benchFilter } from './filter.ts';
 import { benchHsm } from './hsm.ts';
 import { benchPrefilled } from './prefilled.ts';
 import { benchRevocation } from './revocation.ts';
@@ -19,6 +20,7 @@ function run(name: BenchName, values: Values): Promise<void> {
   switch (name) {
     case 'x509': return benchX509(scratch, number(values, 'entries'));
     case 'hsm': return benchHsm(scratch, number(values, 'rounds'));
+    case 'filter': return benchFilter(scratch, number(values, 'known'), number(values, 'revoked'));
     case 'batch': return runBatch(values);
     case 'revocation': return benchRevocation(scratch, number(values, 'seconds'), number(values, 'revoked'));
     case 'authorize': return benchAuthorize(scratch, number(values, 'certificates'), number(values, 'seconds'));

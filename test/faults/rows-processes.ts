@@ -7,7 +7,7 @@ import { another, anyOf, inTheMiddle, issued, persistently, type Row, type Scene
 /** `up` starts what dies again after a delay that doubles: a new `up` begins anew with it. */
 const DEATHS_BEFORE_RESTART = 4;
 
-/** The point is reached by issuing, by publishing a CRL, or by sending a batch. */
+/** The point is reached by issuing, by publishing a CRL or a filter, or by sending a batch. */
 async function provoke(scene: Scene, point: CrashPoint, i: number): Promise<void> {
   if (point.startsWith('issuance.')) {
     if ((await issued(scene)).done) await another(scene);
@@ -17,6 +17,8 @@ async function provoke(scene: Scene, point: CrashPoint, i: number): Promise<void
       `SELECT encode(c.serial, 'hex') AS serial FROM certificate c WHERE c.ecu_serial IS NOT NULL
          AND NOT EXISTS (SELECT FROM revocation r WHERE r.ca_id = c.ca_id AND r.serial = c.serial) LIMIT 1`);
     if (row !== undefined) await scene.site.product.json('POST', `/v1/certificates/${row.serial}/revocation`, 'security', { reason: 'superseded' });
+  } else if (point.startsWith('filter.')) {
+    await ask(scene.site.product, `INSERT INTO outbox (job, payload, priority) SELECT 'publish-filter', json_build_object('caId', id), 1 FROM ca WHERE name = 'ecu-issuing' RETURNING id`);
   } else {
     await persistently(scene, `${point.replace('.', '-').toUpperCase()}-${i}`, 250);
   }

@@ -38,7 +38,7 @@ describe.each(['postgres', 'redis'] as const)('on %s', (kind) => {
 
   async function run(issue: (chunkId: bigint) => Promise<void>, concurrency = 1): Promise<void> {
     const handler = async ({ chunkId }: { chunkId: string }): Promise<void> => issue(BigInt(chunkId));
-    const handlers: JobHandlers = { 'issue-chunk': handler, 'renew-chunk': handler, 'publish-crl': async () => undefined };
+    const handlers: JobHandlers = { 'issue-chunk': handler, 'renew-chunk': handler, 'publish-crl': async () => undefined, 'publish-filter': async () => undefined };
     const runner = new JobRunner(options, 'issuer', handlers, { concurrency, closeWithinMs: 500 });
     runners.push(runner);
     await runner.start();

@@ -130,6 +130,10 @@ const tampers: readonly (readonly [CheckName, string])[] = [
   ['certificate-profile', `UPDATE certificate SET der = (SELECT certificate FROM ca WHERE name = 'g1') WHERE ${ECU(0)}`],
   ['certificate-profile', `UPDATE profile_version SET document = replace(document, '"crl":', '"caIssuers":') WHERE name = 'ecu-client'`],
   ['certificate-profile', `UPDATE profile_version SET document = '{}' WHERE name = 'ecu-client'`],
+  ['filter-kept', `UPDATE revocation_filter SET content = set_byte(content, length(content) - 1, get_byte(content, length(content) - 1) # 1)`],
+  ['filter-kept', `UPDATE revocation_filter SET sha256 = sha256('x')`],
+  ['filter-kept', `UPDATE revocation_filter SET version = version + 1`],
+  ['filter-kept', `UPDATE revocation_filter SET content = '\\x46525246'`],
   ['ocsp-signer', `UPDATE certificate SET profile_version_id = (SELECT id FROM profile_version WHERE name = 'ecu-client') WHERE ecu_serial IS NULL`],
   ['ocsp-signer', `UPDATE certificate SET profile_version_id = (SELECT id FROM profile_version WHERE name = 'ocsp-signer') WHERE ${ECU(0)}`],
   ['ocsp-signer', `UPDATE certificate SET der = (SELECT der FROM ceremony_certificate WHERE kind = 'ocsp-signer') WHERE ${ECU(0)}`],
@@ -228,7 +232,7 @@ describe('a ledger in which all holds', () => {
   it('is found to hold, and looked at whole', async () => {
     const report = await look();
     expect(report.breaches).toEqual([]);
-    expect(report.checked).toMatchObject({ certificates: 9, certificatesInFull: 9, chunks: 4, intents: 5, ceremonyCertificates: 7, crls: 11, publishedCrls: 4, setChecks: 22 });
+    expect(report.checked).toMatchObject({ certificates: 9, certificatesInFull: 9, chunks: 4, intents: 5, ceremonyCertificates: 7, crls: 11, filters: 1, publishedCrls: 4, setChecks: 22 });
     expect(report.checked['auditEvents']).toBe(Number(report.auditHead.seq));
   });
 

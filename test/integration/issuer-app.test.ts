@@ -2,6 +2,7 @@ import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { type CertificationAuthority, profileDocument, readProfileFolder } from '@fleetroot/authority';
 import { ecuSerial, LedgerKey, partNumber, type Serial, toHex } from '@fleetroot/core';
+import { FilterFile } from '@fleetroot/filter';
 import { type JobProducer, JobProducer as Producer, relayOutbox } from '@fleetroot/queue';
 import { openStore, type Store } from '@fleetroot/store';
 import { createLogger, type Running } from '@fleetroot/telemetry';
@@ -124,6 +125,15 @@ it('publishes a CRL when its job comes', async () => {
     const crl = await store.crls.latest(authority.id);
     return crl === undefined ? false : parseCrl(crl.der).entries.has(serial);
   }, { timeout: 15_000 }).toBe(true);
+});
+
+it('publishes a revocation filter when its job comes, signed by the HSM', async () => {
+  await store.filters.ask(authority.id);
+  await relayOutbox(store.outbox, producer);
+  await expect.poll(async () => {
+    const filter = await store.filters.newestFull(authority.id);
+    return filter === undefined ? undefined : new FilterFile(filter.content, parseCertificate(authority.certificate).spkiDer).header.revoked;
+  }, { timeout: 15_000 }).toBe(1);
 });
 
 it('is heard of in the ledger while its HSM works', async () => {

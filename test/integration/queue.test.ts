@@ -89,7 +89,7 @@ describe.each(backends)('the queue on $name', ({ open, name: kind }) => {
 
   async function run(handlers: JobHandlers, settings: Partial<RunnerSettings> = {}): Promise<JobRunner> {
     const nothing = async (): Promise<void> => undefined;
-    const runner = new JobRunner(backend.options, 'issuer', { 'issue-chunk': nothing, 'renew-chunk': nothing, 'publish-crl': nothing, ...handlers },
+    const runner = new JobRunner(backend.options, 'issuer', { 'issue-chunk': nothing, 'renew-chunk': nothing, 'publish-crl': nothing, 'publish-filter': nothing, ...handlers },
       { concurrency: 1, closeWithinMs: 2000, ...settings });
     runners.push(runner);
     await runner.start();

@@ -78,6 +78,7 @@ async function startTestIssuer(): Promise<Running> {
   const runner = new JobRunner(queue, 'issuer', {
     'issue-chunk': async ({ chunkId }) => void await issuance.issueChunk(BigInt(chunkId)),
     'renew-chunk': async ({ chunkId }) => void await issuance.issueChunk(BigInt(chunkId)),
+    'publish-filter': async () => undefined,
     'publish-crl': async ({ caId }) => {
       const authority = (await store.authorities.all()).find(({ id }) => id === caId);
       if (authority !== undefined) await publishCrl({ crls: store.crls, authority, signer, clock: systemClock, lifetimeMs: day });

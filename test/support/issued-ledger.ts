@@ -3,6 +3,7 @@ import {
   type CaSigner, Issuance, type Profile, profileDocument, publishCrl, readProfileFolder, type RevocationReason, revocationReasons, revocationRequested,
 } from '@fleetroot/authority';
 import { ecuSerial, LedgerKey, partNumber, systemClock, systemRandom } from '@fleetroot/core';
+import { publishFilter } from '@fleetroot/filter';
 import { openStore, type Store } from '@fleetroot/store';
 import { assembleCrl, buildCrlTbs, buildRequest, extension } from '@fleetroot/x509';
 import { addCa, ceremonyCertificate, day, event, intentFor, type RealCa, randomSerial, sha256, someVin } from './ledger.ts';
@@ -135,6 +136,7 @@ export async function issueLedger(): Promise<IssuedLedger> {
   if (open === undefined) throw new Error('not claimed');
   await store.issuance.recordIntent(open, { ...intentFor(open), caId: g2.ca.id, keys: [] });
   for (const ca of [root, g1, g2]) await publish(ca);
+  await publishFilter({ filters: store.filters, authority: g1.ca, signer, clock: systemClock, random: systemRandom, lifetimeMs: day });
   await adoptCrl(store, offline);
   return {
     postgres, key, ledgerKey, signed, store, earlierCrl,

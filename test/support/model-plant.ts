@@ -203,6 +203,7 @@ export class ModelPlant {
 
   async #run(store: Store, job: NewJob): Promise<void> {
     if (job.name === 'publish-crl') return this.#publish(store);
+    if (job.name === 'publish-filter') return;
     await this.#issuance?.issueChunk(BigInt(job.payload.chunkId));
   }
 

@@ -14,5 +14,6 @@ const runner = new JobRunner(options, 'issuer', {
   },
   'renew-chunk': () => forever,
   'publish-crl': () => forever,
+  'publish-filter': () => forever,
 }, { concurrency: 1, lockMs: Number(process.argv[3]) });
 await runner.start();

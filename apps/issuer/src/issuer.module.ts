@@ -1,5 +1,7 @@
 import { type BeforeApplicationShutdown, type DynamicModule, Inject, Module, type OnApplicationBootstrap } from '@nestjs/common';
-import { Issuance, type IssuanceParts } from '@fleetroot/authority';
+import { type FilterLedger, Issuance, type IssuanceParts } from '@fleetroot/authority';
+import { PkiError } from '@fleetroot/core';
+import { publishFilter } from '@fleetroot/filter';
 import { JobRunner, type JobHandlers, type QueueOptions, type RunnerSettings } from '@fleetroot/queue';
 import { CrlPublisher, type CrlPublisherParts } from './crl-publisher.ts';
 import { Heartbeat, type HeartbeatParts } from './heartbeat.ts';
@@ -8,6 +10,8 @@ import { SingleRequests, type SingleRequestsParts } from './single-requests.ts';
 export interface IssuerParts {
   readonly issuance: Omit<IssuanceParts, 'shards'>;
   readonly crls: Omit<CrlPublisherParts, 'authorities' | 'signer' | 'clock'>;
+  readonly filters: FilterLedger;
+  readonly filterLifetimeMs: number;
   readonly queue: QueueOptions;
   readonly runner: RunnerSettings;
   readonly singles: Omit<SingleRequestsParts, 'issuance' | 'ledger'>;
@@ -16,11 +20,19 @@ export interface IssuerParts {
 
 const PARTS = Symbol('issuer parts');
 
-const handlersOf = (issuance: Issuance, crls: CrlPublisher): JobHandlers => ({
+/** Publishes the revocation filter of a CA by its id. @throws PkiError `ca.not-found` and those of `publishFilter` */
+async function publishFilterOf(caId: number, { issuance: { authorities, signer, clock, random }, filters, filterLifetimeMs }: IssuerParts): Promise<void> {
+  const authority = (await authorities.all()).find(({ id }) => id === caId);
+  if (authority === undefined) throw new PkiError('ca.not-found', `there is no CA ${caId} in the ledger`);
+  await publishFilter({ filters, authority, signer, clock, random, lifetimeMs: filterLifetimeMs });
+}
+
+const handlersOf = (issuance: Issuance, crls: CrlPublisher, parts: IssuerParts): JobHandlers => ({
   // A chunk that is done, or in other hands, is no fault: the job was delivered twice (I21).
   'issue-chunk': async ({ chunkId }) => { await issuance.issueChunk(BigInt(chunkId)); },
   'renew-chunk': async ({ chunkId }) => { await issuance.issueChunk(BigInt(chunkId)); },
   'publish-crl': ({ caId }) => crls.publish(caId),
+  'publish-filter': ({ caId }) => publishFilterOf(caId, parts),
 });
 
 /** Begins to take jobs when everything is there, and ends in the other order. */
@@ -67,7 +79,7 @@ export function issuerModule(parts: IssuerParts): DynamicModule {
       {
         provide: JobRunner,
         useFactory: (given: IssuerParts, issuance: Issuance, crls: CrlPublisher) =>
-          new JobRunner(given.queue, 'issuer', handlersOf(issuance, crls), given.runner),
+          new JobRunner(given.queue, 'issuer', handlersOf(issuance, crls, given), given.runner),
         inject: [PARTS, Issuance, CrlPublisher],
       },
       {

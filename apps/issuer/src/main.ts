@@ -13,7 +13,7 @@ await runProcess('issuer', async (control) => {
   const config = readConfig([
     'logLevel', 'databaseUrl', 'databasePool', 'ledgerKey', 'queueBackend', 'redisUrl', 'hsmModule', 'caTokenLabel', 'caTokenPin',
     'hsmDeadlineMs', 'hsmSessionCopies', 'hsmSessions', 'hsmPatienceMs', 'hsmProbeSeconds', 'hsmShares', 'issuerConcurrency',
-    'issuerNiceness', 'staleAfterMs', 'crlLifetimeMinutes', 'crlDeltaMinutes', 'crlRefreshPercent', 'statusPublicUrl', 'keyBlocklist',
+    'issuerNiceness', 'staleAfterMs', 'crlLifetimeMinutes', 'crlDeltaMinutes', 'crlRefreshPercent', 'statusPublicUrl', 'filterHours', 'keyBlocklist',
   ]);
   // The processes that drive the HSM inherit it. Whoever was started nicer than that may not take it back.
   if (config.issuerNiceness > 19) throw new PkiError('config.invalid', 'FLEETROOT_ISSUER_NICENESS must be 0 to 19');
@@ -36,6 +36,8 @@ await runProcess('issuer', async (control) => {
     crlDeltaLifetimeMs: config.crlDeltaMinutes * 60_000,
     crlRefreshPercent: config.crlRefreshPercent,
     statusUrl: config.statusPublicUrl,
+    // Three times as long as until the next one: a vehicle may miss one, or be told late. Made on demand alone, as by the day.
+    filterLifetimeMs: 3 * (config.filterHours || 24) * 3_600_000,
     blockedKeys: readBlockedKeys(config.keyBlocklist),
   }, control);
 });

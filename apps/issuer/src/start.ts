@@ -27,10 +27,13 @@ export interface IssuerOptions {
   readonly crlRefreshPercent: number;
   /** Where CRLs are served. */
   readonly statusUrl: string;
+  /** nextUpdate minus madeAt of a revocation filter; three days. */
+  readonly filterLifetimeMs?: number;
   /** Absent: no key is blocked. */
   readonly blockedKeys?: BlockedKeys;
 }
 
+const DAY_MS = 86_400_000;
 const HEARTBEAT_MS = 5000;
 /** So late at most is a single request found of which no notification told. */
 const SINGLES_MS = 1000;
@@ -72,6 +75,8 @@ export async function startIssuer(options: IssuerOptions, control: ProcessContro
         crls: store.crls, leases: store.leases, lifetimeMs: options.crlLifetimeMs, deltaLifetimeMs: options.crlDeltaLifetimeMs,
         refreshPercent: options.crlRefreshPercent, statusUrl: options.statusUrl,
       },
+        filters: store.filters,
+        filterLifetimeMs: options.filterLifetimeMs ?? 3 * DAY_MS,
       queue: options.queue,
       runner: { concurrency: options.concurrency, log: logger, onFatal: (error) => control.fail(error) },
       singles: { concurrency: options.concurrency, everyMs: SINGLES_MS, logger, onFatal: (error) => control.fail(error) },

@@ -4,7 +4,7 @@ import { type Clock, PkiError } from '@fleetroot/core';
 import { Public } from '@fleetroot/http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Published } from './published.ts';
-import { answerWith, type PublishedObject } from './representation.ts';
+import { type PublishedObject, send } from './representation.ts';
 
 /** Token of the clock in Nest's container. */
 export const CLOCK = Symbol('clock');
@@ -49,10 +49,8 @@ export class PublishedController {
     await this.#send(request, reply, object);
   }
 
-  async #send(request: FastifyRequest, reply: FastifyReply, object: PublishedObject): Promise<void> {
-    const { status, headers, body } = await answerWith(object, request, this.#clock.now());
-    void reply.code(status).headers(headers);
-    await (body === undefined ? reply.send() : reply.send(Buffer.from(body.buffer, body.byteOffset, body.length)));
+  #send(request: FastifyRequest, reply: FastifyReply, object: PublishedObject): Promise<void> {
+    return send(object, request, reply, this.#clock.now());
   }
 }
 

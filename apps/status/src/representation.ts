@@ -1,3 +1,4 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { cacheHeaders, type Freshness, isUnchanged } from './caching.ts';
 import type { Copy } from './copy.ts';
 
@@ -50,6 +51,13 @@ export async function answerWith({ copy, mediaType, compressible, freshness }: P
   if (part === 'whole') return { status: 200, headers, body: octets };
   const { first, last } = part;
   return { status: 206, headers: { ...headers, 'content-range': `bytes ${first}-${last}/${octets.length}` }, body: octets.subarray(first, last + 1) };
+}
+
+/** Answers the request with the object. */
+export async function send(object: PublishedObject, request: FastifyRequest, reply: FastifyReply, now: Date): Promise<void> {
+  const { status, headers, body } = await answerWith(object, request, now);
+  void reply.code(status).headers(headers);
+  await (body === undefined ? reply.send() : reply.send(Buffer.from(body.buffer, body.byteOffset, body.length)));
 }
 
 const tagsOf = (header: string): readonly string[] => header.split(',').map((tag) => tag.trim());

@@ -5,6 +5,7 @@ import { openStatusStore } from '@fleetroot/store';
 import { type Logger, Metrics, type ProcessControl, type Running } from '@fleetroot/telemetry';
 import { OCSP_MAX_OCTETS } from '@fleetroot/x509';
 import { Enrolment } from './enrolment.ts';
+import { Filters } from './filters.ts';
 import { type OcspOptions, startOcsp } from './ocsp.ts';
 import { OcspSigners } from './ocsp-signers.ts';
 import { Published } from './published.ts';
@@ -66,7 +67,7 @@ export async function startStatus(options: StatusOptions, control: ProcessContro
     };
 
     const common = { logger, requestTimeoutMs: REQUEST_TIMEOUT_MS, onOutcome: outcomeMetric(metrics) };
-    const app = await createHttpApp(statusModule({ ocsp: ocsp.front, published, clock, health }), {
+    const app = await createHttpApp(statusModule({ ocsp: ocsp.front, published, filters: new Filters(store, published, clock), clock, health }), {
       ...common, bodyLimit: OCSP_MAX_OCTETS, octetTypes: ['application/ocsp-request'],
       ahead: (request, response) => ocsp.front.handle(request, response),
     });

@@ -4,6 +4,8 @@ import { type HealthOptions, healthModule, metricsModule } from '@fleetroot/http
 import type { Metrics } from '@fleetroot/telemetry';
 import { Enrolment } from './enrolment.ts';
 import { EnrolmentController } from './enrolment.controller.ts';
+import { Filters } from './filters.ts';
+import { FiltersController } from './filters.controller.ts';
 import { OcspController } from './ocsp.controller.ts';
 import { OcspFront } from './ocsp-front.ts';
 import { Published } from './published.ts';
@@ -12,6 +14,7 @@ import { CLOCK, PublishedController } from './published.controller.ts';
 export interface StatusParts {
   readonly ocsp: OcspFront;
   readonly published: Published;
+  readonly filters: Filters;
   readonly clock: Clock;
   readonly health: HealthOptions;
 }
@@ -24,10 +27,11 @@ export function statusModule(parts: StatusParts): DynamicModule {
   return {
     module: StatusModule,
     imports: [healthModule(parts.health)],
-    controllers: [OcspController, PublishedController],
+    controllers: [OcspController, PublishedController, FiltersController],
     providers: [
       { provide: OcspFront, useValue: parts.ocsp },
       { provide: Published, useValue: parts.published },
+      { provide: Filters, useValue: parts.filters },
       { provide: CLOCK, useValue: parts.clock },
     ],
   };

@@ -1,6 +1,6 @@
 import type {
-  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, InspectionLedger, MadeKeyLedger, ProfileLedger, PublishedLedger, RevocationJobLedger,
-  WaitingChunks,
+  AuthorityLedger, BatchLedger, CertificateLedger, CrlLedger, FilterLedger, InspectionLedger, MadeKeyLedger, ProfileLedger, PublishedLedger,
+  RevocationJobLedger, WaitingChunks,
 } from '@fleetroot/authority';
 import type { Outbox } from '@fleetroot/queue';
 import type { LedgerArchive } from '@fleetroot/store';
@@ -18,6 +18,7 @@ export interface Ledger {
   readonly revocationJobs: Pick<RevocationJobLedger, 'running' | 'runPage'>;
   readonly crls: Pick<CrlLedger, 'latest' | 'heads' | 'scopes' | 'changes'>;
   readonly published: PublishedLedger;
+  readonly filters: Pick<FilterLedger, 'madeAt'>;
   readonly truststores: TruststoreLedger;
   readonly principals: { all(): Promise<readonly { readonly id: number; readonly name: string }[]> };
   readonly outbox: Outbox;

@@ -12,7 +12,7 @@ import { copyRule } from './tasks/copies.ts';
 await runProcess('worker', async () => {
   const config = readConfig([
     'logLevel', 'databaseUrl', 'databasePool', 'ledgerKey', 'queueBackend', 'redisUrl', 'profilesDir', 'statusPublicUrl',
-    'statusInternalUrl', 'statusEnrolmentSecret', 'staleAfterMs', 'crlRefreshPercent', 'renewalWindowDays', 'scheduleSeconds', 'archiveAfterDays', 'archiveDir',
+    'statusInternalUrl', 'statusEnrolmentSecret', 'staleAfterMs', 'crlRefreshPercent', 'filterHours', 'renewalWindowDays', 'scheduleSeconds', 'archiveAfterDays', 'archiveDir',
     'fsckHour', 'copyDir', 'copyS3Endpoint', 'copyS3Bucket', 'copyS3Region', 'copyS3Prefix', 'copyS3AccessKeyId', 'copyS3SecretAccessKey',
   ]);
   const profiles = readProfileFolder(config.profilesDir, { statusUrl: config.statusPublicUrl });
@@ -27,6 +27,7 @@ await runProcess('worker', async () => {
     enrolmentSecret: config.statusEnrolmentSecret,
     staleAfterMs: config.staleAfterMs,
     crlRefreshPercent: config.crlRefreshPercent,
+    filterHours: config.filterHours,
     renewalWindowDays: config.renewalWindowDays,
     scheduleSeconds: config.scheduleSeconds,
     copies: copyRule(config),

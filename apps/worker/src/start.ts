@@ -11,6 +11,7 @@ import { type ArchiveRule, archiveTask } from './tasks/archive.ts';
 import { copiesTask, type CopyRule, copyTargets } from './tasks/copies.ts';
 import { crlsTask } from './tasks/crls.ts';
 import { crlWatchTask } from './tasks/crl-watch.ts';
+import { filtersTask } from './tasks/filters.ts';
 import { fsckTask } from './tasks/fsck.ts';
 import { heartbeatTask } from './tasks/heartbeat.ts';
 import { madeKeysTask } from './tasks/made-keys.ts';
@@ -36,6 +37,8 @@ export interface WorkerOptions {
   readonly enrolmentSecret: Secret;
   readonly staleAfterMs: number;
   readonly crlRefreshPercent: number;
+  /** Absent or 0: no revocation filter is published by the schedule. */
+  readonly filterHours?: number;
   readonly renewalWindowDays: number;
   readonly scheduleSeconds: number;
   /** undefined: nothing is archived by the schedule. */
@@ -102,6 +105,8 @@ function tasksOf(options: WorkerOptions, producer: JobProducer, instance: string
       profile, clock, logger, everyMs,
     }),
     crlWatchTask({ ...hierarchy, ...(options.fsck === undefined ? {} : { served: statusSite(options.fsck.statusUrl) }) }),
+    ...(options.filterHours === undefined || options.filterHours === 0 ? []
+      : [filtersTask({ authorities: store.authorities, filters: store.filters, producer, clock, logger, hours: options.filterHours, everyMs })]),
     switchOverTask(hierarchy),
     retireTask(hierarchy),
     truststoresTask({ ...hierarchy, truststores: store.truststores }),

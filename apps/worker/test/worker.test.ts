@@ -8,6 +8,7 @@ import { Leadership } from '../src/leadership.ts';
 import { Schedule } from '../src/schedule.ts';
 import type { Task } from '../src/task.ts';
 import { crlsTask } from '../src/tasks/crls.ts';
+import { filtersTask } from '../src/tasks/filters.ts';
 import { idempotencyKey, isAskedAgain } from '../src/tasks/ocsp-signers.ts';
 import { renewalTask } from '../src/tasks/renewal.ts';
 import { readSignerRequests } from '../src/tasks/signer-requests.ts';
@@ -61,6 +62,32 @@ describe('CRLs', () => {
     expect(await round(74)).toEqual([{ caId: 1 }]);
     published.set(1, { thisUpdate: at(75), nextUpdate: at(475) });
     expect(await round(110)).toEqual([]);
+  });
+});
+
+describe('revocation filters', () => {
+  it('are asked for where there is none, or an old one, and again after a while', async () => {
+    let now = 0;
+    const jobs: NewJob[] = [];
+    const madeAt = new Map<number, Date>();
+    const task = filtersTask({
+      authorities: { all: async () => [{ id: 1, name: 'a', state: 'active', keyId }, { id: 2, name: 'b', state: 'retiring', keyId }, { id: 3, name: 'c', state: 'active' }] as never },
+      filters: { madeAt: async () => madeAt }, producer: { addMany: async (added) => void jobs.push(...added) },
+      clock: { now: () => at(now) }, logger, hours: 1, everyMs: 1,
+    });
+    const round = async (seconds: number): Promise<unknown[]> => {
+      now = seconds;
+      jobs.length = 0;
+      await task.run(never);
+      return jobs.map(({ name, payload }) => ({ name, ...payload }));
+    };
+    const job = (caId: number) => ({ name: 'publish-filter', caId });
+    expect(await round(0)).toEqual([job(1), job(2)]);
+    expect(await round(200)).toEqual([]);
+    madeAt.set(1, at(250));
+    expect(await round(301)).toEqual([job(2)]);
+    expect(await round(3849)).toEqual([job(2)]);
+    expect(await round(3850)).toEqual([job(1)]);
   });
 });
 

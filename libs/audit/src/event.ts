@@ -3,7 +3,7 @@ export const auditActions = [
   'ceremony.held', 'ca.imported', 'ca.certificate-imported', 'ca.state-changed', 'ca.succession-changed', 'ca.revoked', 'ca.switched', 'ca.retired',
   'batch.accepted', 'batch.cancelled', 'chunk.issued', 'intent.abandoned',
   'certificate.revoked', 'revocation.requested', 'revocation.approved', 'revocation.begun', 'revocation.page', 'revocation.done', 'revocation.cancelled',
-  'revocation.failed', 'key.compromised', 'crl.published', 'crl.imported', 'renewal.due',
+  'revocation.failed', 'key.compromised', 'crl.published', 'crl.imported', 'filter.published', 'renewal.due',
   'truststore.published', 'supplier.registered', 'supplier.disabled',
   'ecu.registered', 'key.conflict',
   'key.made', 'key.delivered', 'key.deleted',

@@ -15,9 +15,10 @@ export {
   type ListedRevocation, type NewRevocation, type RevocationLedger, type RevocationReason, revocationReasons,
   type RevokedEntry, type StatusLedger,
 } from './ports/status.ts';
+export type { FilterLedger, KnownSerial, KnownSerials, StoredFilter } from './ports/filters.ts';
 export {
   type InspectedAuthority, type InspectedBurnedSerial, type InspectedCeremonyCertificate, type InspectedCertificate, type InspectedChunk,
-  type InspectedChunkEvent, type InspectedCrl, type InspectedEvent, type InspectedFailure, type InspectedIntent, type InspectedListing,
+  type InspectedChunkEvent, type InspectedCrl, type InspectedEvent, type InspectedFailure, type InspectedFilter, type InspectedIntent, type InspectedListing,
   type InspectionLedger, type LedgerView, type Pages, type SetBreach, type SetCheck,
 } from './ports/inspection.ts';
 export type {

@@ -57,6 +57,7 @@ export const settings = {
   crlLifetimeMinutes: { variable: 'FLEETROOT_CRL_LIFETIME_MINUTES', type: 'number', default: '1440', meaning: 'nextUpdate minus thisUpdate of a CRL, in minutes' },
   crlDeltaMinutes: { variable: 'FLEETROOT_CRL_DELTA_MINUTES', type: 'number', default: '60', meaning: 'nextUpdate minus thisUpdate of a delta CRL, in minutes' },
   crlRefreshPercent: { variable: 'FLEETROOT_CRL_REFRESH_PERCENT', type: 'number', default: '50', meaning: 'part of its lifetime after which a CRL is published anew, in percent' },
+  filterHours: { variable: 'FLEETROOT_FILTER_HOURS', type: 'number', default: '24', meaning: 'hours after which the revocation filter of each CA is published anew ([how](filter.md)); 0: only where it is asked for' },
   ocspSignerRefreshPercent: { variable: 'FLEETROOT_OCSP_SIGNER_REFRESH_PERCENT', type: 'number', default: '50', meaning: 'part of its lifetime after which an OCSP signer certificate is replaced, in percent' },
   ocspValidityMinutes: { variable: 'FLEETROOT_OCSP_VALIDITY_MINUTES', type: 'number', default: '60', meaning: 'nextUpdate minus thisUpdate of an OCSP answer, in minutes; caches between client and responder may keep it so long ([more](ocsp.md))' },
   ocspMemoryMib: { variable: 'FLEETROOT_OCSP_MEMORY_MIB', type: 'number', default: '64', meaning: 'memory for signed OCSP answers in each status app, in MiB; about 500 certificates a MiB' },

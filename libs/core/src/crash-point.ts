@@ -4,7 +4,7 @@
  */
 export const crashPoints = [
   'issuance.claimed', 'issuance.prepared', 'issuance.intent-recorded', 'issuance.signed', 'issuance.certified', 'issuance.stored',
-  'batch.appended', 'batch.accepted', 'outbox.read', 'outbox.relayed', 'crl.reserved', 'crl.signed',
+  'batch.appended', 'batch.accepted', 'outbox.read', 'outbox.relayed', 'crl.reserved', 'crl.signed', 'filter.reserved', 'filter.signed',
 ] as const;
 
 export type CrashPoint = (typeof crashPoints)[number];

@@ -95,6 +95,7 @@ export const errorCatalogue = {
   'crl.not-found': never('not-found', 'No CRL is published yet'),
   'crl.invalid': never('internal', 'The CRL to be published fails its check'),
   'crl.busy': later('unavailable', 'CRLs of the CA are being published'),
+  'filter.not-found': never('not-found', 'No such revocation filter is published'),
   'crl.import-refused': never('refused', 'The CRL is not acceptable'),
   'cms.malformed': never('invalid', 'The CMS message is not valid'),
   'cms.signature-invalid': never('invalid', 'A signature of the CMS message is not valid'),

@@ -27,6 +27,12 @@ export const jobCatalogue = {
     key: (payload: { readonly caId: number }): string => `crl-${payload.caId}`,
     whileActive: 'queued',
   },
+  'publish-filter': {
+    role: 'issuer',
+    payload: z.object({ caId: z.number().int().positive() }).strict(),
+    key: (payload: { readonly caId: number }): string => `filter-${payload.caId}`,
+    whileActive: 'queued',
+  },
 } as const;
 
 export type JobName = keyof typeof jobCatalogue;

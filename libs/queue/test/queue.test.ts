@@ -8,7 +8,7 @@ const nothing = async (): Promise<void> => undefined;
 describe('a runner', () => {
   test.each<[string, JobHandlers, string]>([
     ['no handler for a job', { 'issue-chunk': nothing, 'renew-chunk': nothing }, 'no handler for publish-crl'],
-    ['a handler for a job that is not', { 'issue-chunk': nothing, 'renew-chunk': nothing, 'publish-crl': nothing, 'x': nothing } as JobHandlers, 'x is no job'],
+    ['a handler for a job that is not', { 'issue-chunk': nothing, 'renew-chunk': nothing, 'publish-crl': nothing, 'publish-filter': nothing, 'x': nothing } as JobHandlers, 'x is no job'],
     ['none at all', {}, 'no handler for issue-chunk, no handler for renew-chunk, no handler for publish-crl'],
   ])('does not start with %s', (_name, handlers, message) => {
     expect(() => new JobRunner(nowhere, 'issuer', handlers, { concurrency: 1 }))

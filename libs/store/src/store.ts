@@ -1,7 +1,7 @@
 import type { PrincipalLedger } from '@fleetroot/access';
 import type { AuditLog } from '@fleetroot/audit';
 import type {
-  AuthorityLedger, BatchLedger, CertificateLedger, CompromiseLedger, CrlLedger, InspectionLedger, IssuanceLedger, MadeKeyLedger, ProfileLedger,
+  AuthorityLedger, BatchLedger, CertificateLedger, CompromiseLedger, CrlLedger, FilterLedger, InspectionLedger, IssuanceLedger, MadeKeyLedger, ProfileLedger,
   PublishedLedger, RevocationJobLedger, RevocationLedger,
   UploadLedger, WaitingChunks,
 } from '@fleetroot/authority';
@@ -35,6 +35,7 @@ import { PostgresCompromiseLedger } from './revocation/compromise.ts';
 import { PostgresRevocationJobLedger } from './revocation/job-ledger.ts';
 import { PostgresCertificateLedger } from './status/certificate-ledger.ts';
 import { PostgresCrlLedger } from './status/crl-ledger.ts';
+import { PostgresFilterLedger } from './status/filter-ledger.ts';
 import { PublishedReader } from './status/published-reader.ts';
 import { PostgresRevocationLedger } from './status/revocation-ledger.ts';
 
@@ -64,6 +65,7 @@ export interface Store {
   readonly compromises: CompromiseLedger;
   readonly crls: CrlLedger;
   readonly published: PublishedLedger;
+  readonly filters: FilterLedger;
   readonly truststores: TruststoreLedger;
   readonly suppliers: SupplierLedger;
   readonly registrations: RegistrationLedger;
@@ -110,6 +112,7 @@ export async function openStore({ databaseUrl, ledgerKey, pool, connectWithinMs 
     compromises: new PostgresCompromiseLedger(database),
     crls: new PostgresCrlLedger(database, databaseUrl),
     published: new PublishedReader(database, new PrismaTruststoreLedger(database)),
+    filters: new PostgresFilterLedger(database, databaseUrl),
     truststores: new PrismaTruststoreLedger(database),
     suppliers: new PrismaSupplierLedger(database),
     registrations: new PostgresRegistrationLedger(database),

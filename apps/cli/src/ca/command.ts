@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { filterCommand } from './filter.ts';
 import { importCommand } from './import.ts';
 import { listCommand } from './list.ts';
 import { stateCommand } from './state.ts';
@@ -9,5 +10,6 @@ export function caCommand(): Command {
     .addCommand(listCommand())
     .addCommand(importCommand())
     .addCommand(stateCommand())
-    .addCommand(succeedCommand());
+    .addCommand(succeedCommand())
+    .addCommand(filterCommand());
 }

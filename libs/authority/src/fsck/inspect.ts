@@ -4,6 +4,7 @@ import { AttemptInspector } from './attempts.ts';
 import { inspectAudit, type KnownHead } from './audit.ts';
 import { CertificateInspector } from './certificate.ts';
 import { type ChunkRecord, inspectChunk } from './chunk.ts';
+import { inspectFilters } from './filters.ts';
 import { inspectCeremonies } from './hierarchy.ts';
 import { inspectKeptCrls } from './kept-crls.ts';
 import { inspectMissing, inspectPublishedCrl, type PublishedCrls, serve } from './published-crl.ts';
@@ -70,8 +71,10 @@ export async function inspect({ ledger, ledgerKey, published }: InspectionParts,
       inspectSets(view, findings, signal),
     ]);
     const around = { view, authorities, findings, account, full };
+    let lost = await view.lostSignatures();
     for (const ca of authorities) {
       signal.throwIfAborted();
+      lost += await inspectFilters(ca, around);
       const allKept = await inspectKeptCrls(ca, around);
       const [kept] = allKept;
       await inspectShards(ca, allKept, view, findings, view.at.getTime() - (options.crlWithinMs ?? CRL_WITHIN_MS));
@@ -85,7 +88,7 @@ export async function inspect({ ledger, ledgerKey, published }: InspectionParts,
         await inspectMissing(ca, kept.newest, { ...kept, delta }, view, findings);
       }
     }
-    account?.end(await view.lostSignatures(), authorities.filter(({ keyId }) => keyId !== undefined).length);
+    account?.end(lost, authorities.filter(({ keyId }) => keyId !== undefined).length);
     return head;
   }, signal).catch((error: unknown) => {
     // Whose connections were taken away says that the database is.

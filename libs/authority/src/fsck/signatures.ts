@@ -40,11 +40,17 @@ export class SignatureAccount {
 
   /** That it is on record, and may have been signed elsewhere or before; true where it was signed here. */
   maybe(tbs: Uint8Array): boolean {
-    return (['sha256', 'sha384', 'sha512'] as const).some((name) => {
-      const digest = toHex(hash(name, tbs, 'buffer'));
-      // ECDSA signs the digest, RSA (PKCS #1 v1.5) the DigestInfo around it, Ed25519 the whole.
-      return this.#left.delete(digest) || this.#left.delete(digestInfo[name] + digest);
-    }) || this.#left.delete(toHex(tbs));
+    return (['sha256', 'sha384', 'sha512'] as const).some((name) => this.#digest(name, hash(name, tbs, 'buffer'))) || this.#left.delete(toHex(tbs));
+  }
+
+  /** The same where only the SHA-256 of what may have been signed is on record. */
+  maybeSha256(digest: Uint8Array): boolean {
+    return this.#digest('sha256', digest);
+  }
+
+  #digest(name: keyof typeof digestInfo, digest: Uint8Array): boolean {
+    // ECDSA signs the digest, RSA (PKCS #1 v1.5) the DigestInfo around it, Ed25519 the whole.
+    return this.#left.delete(toHex(digest)) || this.#left.delete(digestInfo[name] + toHex(digest));
   }
 
   /**

@@ -109,6 +109,15 @@ export interface InspectedCrl {
   readonly der: Uint8Array;
 }
 
+export interface InspectedFilter {
+  readonly version: bigint;
+  readonly baseVersion: bigint;
+  /** Of the header, which is what the CA signs. */
+  readonly sha256: Uint8Array;
+  /** null: it was never published, or is not kept any more. */
+  readonly content: Uint8Array | null;
+}
+
 export interface InspectedCeremonyCertificate {
   readonly kind: CeremonyCertificateKind;
   readonly subjectId: number | null;
@@ -177,6 +186,8 @@ export interface LedgerView {
   listed(caId: number): Pages<InspectedListing>;
   /** Published CRLs whose octets are kept, by scope and kind (delta, full), of each the newest first. */
   crls(caId: number): Pages<InspectedCrl>;
+  /** Revocation filters whose version was given out, the newest first. */
+  filters(caId: number): Pages<InspectedFilter>;
   ceremonyCertificates(): Promise<readonly InspectedCeremonyCertificate[]>;
   breaches(check: SetCheck): Pages<SetBreach>;
 }

@@ -79,6 +79,7 @@ async function viewOf(snapshot: Snapshot): Promise<LedgerView> {
     events: () => read(snapshot, streams.events),
     listed: (caId) => read(snapshot, streams.listed(caId)),
     crls: (caId) => read(snapshot, streams.crls(caId)),
+    filters: (caId) => read(snapshot, streams.filters(caId)),
     breaches: (check) => snapshot.rows(setSelects(archived)[check], { subject: column.text, detail: column.text }),
   };
 }

@@ -1,5 +1,6 @@
 import type {
   CrlKind, CrlScope, InspectedBurnedSerial, InspectedCertificate, InspectedChunk, InspectedChunkEvent, InspectedCrl, InspectedEvent, InspectedFailure,
+  InspectedFilter,
   InspectedIntent, InspectedListing,
 } from '@fleetroot/authority';
 import { type Column, column, orNull, type Shape } from './binary-row.ts';
@@ -76,4 +77,9 @@ export const crls = (caId: number): Stream<InspectedCrl> => ({
     scope: text as Column<CrlScope>, kind: text as Column<CrlKind>, number: int8, baseNumber: orNull(int8), thisUpdate: time, nextUpdate: time,
     entries: orNull(int4), sha256: orNull(bytes), der: bytes,
   },
+});
+
+export const filters = (caId: number): Stream<InspectedFilter> => ({
+  select: `SELECT version, base_version, sha256, content FROM revocation_filter WHERE ca_id = ${Math.trunc(caId)} ORDER BY version DESC`,
+  shape: { version: int8, baseVersion: int8, sha256: bytes, content: orNull(bytes) },
 });

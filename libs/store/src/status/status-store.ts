@@ -1,4 +1,6 @@
-import type { CeremonyCertificate, CertificateStatus, CertificationAuthority, CrlHead, CrlKind, CrlScope, PublishedCrl, StatusLedger } from '@fleetroot/authority';
+import type {
+  CeremonyCertificate, CertificateStatus, CertificationAuthority, CrlHead, CrlKind, CrlScope, PublishedCrl, StatusLedger, StoredFilter,
+} from '@fleetroot/authority';
 import type { Secret } from '@fleetroot/core';
 import type { TruststoreVersion } from '@fleetroot/trust';
 import { readAuthorities } from '../authorities/authority-row.ts';
@@ -6,6 +8,7 @@ import { usableCertificatesOf } from '../authorities/ceremony-certificates.ts';
 import { Database } from '../database.ts';
 import { PrismaTruststoreLedger } from '../repositories/truststores.ts';
 import { Listener } from '../listener.ts';
+import { keptFilterDeltas, newestFullFilter } from './filter-ledger.ts';
 import { OcspAnswers } from './ocsp-answers.ts';
 import { crlHeads, latestCrl } from './published-crl.ts';
 import { PublishedReader } from './published-reader.ts';
@@ -57,6 +60,16 @@ export class StatusStore implements StatusLedger {
 
   crlHeads(): Promise<readonly CrlHead[]> {
     return crlHeads(this.#database);
+  }
+
+  /** The full revocation filter of the CA that deltas go with now. */
+  filter(caId: number): Promise<StoredFilter | undefined> {
+    return newestFullFilter(this.#database, caId);
+  }
+
+  /** The deltas that are kept, a few, the newest first. */
+  filterDeltas(caId: number): Promise<readonly StoredFilter[]> {
+    return keptFilterDeltas(this.#database, caId);
   }
 
   async ocspSigners(caId: number, now: Date): Promise<readonly Uint8Array[]> {
