@@ -27,7 +27,7 @@ await publishCrls(publication, 'due');
 await publishCrls(publication, { shards });
 await sql.query(
   `INSERT INTO revocation (ca_id, serial, reason, revoked_at, not_after, principal_id, shards, shard)
-   SELECT $1, s.serial, 1 + n % 5, now() - n * interval '1 second', now() + interval '5 years', $2, $3, crl_shard(s.serial, $3)
+   SELECT $1, s.serial, 3 + n % 3, now() - n * interval '1 second', now() + interval '5 years', $2, $3, crl_shard(s.serial, $3)
    FROM generate_series(1, $4::int) AS n, LATERAL (SELECT set_byte(decode(md5(n::text), 'hex'), 0, 64) AS serial) AS s`, [ca.id, principal.id, shards, revoked]);
 await sql.query('ANALYZE revocation');
 
@@ -66,7 +66,7 @@ const only = (match: (scope: string) => boolean): CrlPublication => ({
 await measure('shards, full and delta, for the first time', () => publishCrls(only((scope) => scope !== 'all'), 'all'));
 await measure('shards, full and delta, after the same', () => publishCrls(only((scope) => scope !== 'all'), 'all'));
 await measure('the whole CA, full and delta', () => publishCrls(only((scope) => scope === 'all'), 'all'));
-await new Promise((resolve) => setTimeout(resolve, 1000));
+await new Promise((resolve) => setTimeout(resolve, 21_000));
 await sql.query(`INSERT INTO revocation (ca_id, serial, reason, revoked_at, not_after, principal_id, shards, shard)
   VALUES ($1, '\\x40ffff01', 4, now(), now() + interval '1 year', $2, $3, crl_shard('\\x40ffff01', $3))`, [ca.id, principal.id, shards]);
 await measure('what is due after one more revocation', () => publishCrls(publication, 'due'));

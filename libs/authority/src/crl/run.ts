@@ -189,7 +189,7 @@ class Run implements RunOutcome {
       // Full CRL and delta of a scope are swapped together, or neither is.
       const sound = swaps.filter(({ crl }) => !this.flaws.has(crl.scope));
       const swapped = sound.length === 0 ? [] : await crls.publish(authority.id, sound, (done) => this.#event(done));
-      sound.forEach(({ crl: { der: _, ...head } }, i) => { if (swapped[i] === true) this.published.push(head); });
+      this.published.push(...sound.filter((_, i) => swapped[i] === true).map(({ crl }) => headOf(crl)));
       const again = new Set(sound.filter((_, i) => swapped[i] !== true).map(({ crl }) => crl));
       left = left.filter(({ crl }) => again.has(crl));
       if (attempt === SWAPS && left.length > 0) throw new PkiError('store.unavailable', `other publishers overtake the CRLs of ${authority.name} again and again: they are tried later`);
@@ -208,6 +208,9 @@ class Run implements RunOutcome {
     };
   }
 }
+
+const headOf = ({ caId, scope, kind, number, baseNumber, thisUpdate, nextUpdate, entries, sha256 }: PublishedCrl): CrlHead =>
+  ({ caId, scope, kind, number, baseNumber, thisUpdate, nextUpdate, entries, sha256 });
 
 function compareScopes(a: CrlScope, b: CrlScope): number {
   if (a === 'all' || b === 'all') return 0;

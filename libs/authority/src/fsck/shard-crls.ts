@@ -1,4 +1,5 @@
 import { toHex } from '@fleetroot/core';
+import type { ParsedCrl } from '@fleetroot/x509';
 import { signsStatus } from '../hierarchy/state.ts';
 import type { CrlScope } from '../ports/crl.ts';
 import type { InspectedAuthority, LedgerView } from '../ports/inspection.ts';
@@ -22,14 +23,17 @@ class ShardReader {
 
   /** The reason for which it lists the serial; those asked for come in ascending order. */
   reasonOf(serial: Uint8Array): number | undefined {
-    const walk = this.#walk;
-    let order = -1;
-    while (walk !== undefined && this.#more && (order = Buffer.compare(walk.serial, serial)) < 0) this.#more = walk.step();
-    const onFull = walk !== undefined && this.#more && order === 0 ? walk.reason : undefined;
+    const onFull = this.#walk === undefined ? undefined : this.#reasonOnFull(this.#walk, serial);
     // A delta of the same number or older adds nothing; one that starts from a later CRL does not belong to this one.
     const delta = this.delta?.newest;
     const onDelta = delta !== undefined && delta.number > (this.full.newest?.number ?? 0n) ? delta.entries.get(toHex(serial))?.reason : undefined;
     return onDelta === revocationReasons.removeFromCRL ? undefined : onDelta ?? onFull;
+  }
+
+  #reasonOnFull(walk: ReturnType<ParsedCrl['entries']['walk']>, serial: Uint8Array): number | undefined {
+    let order = -1;
+    while (this.#more && (order = Buffer.compare(walk.serial, serial)) < 0) this.#more = walk.step();
+    return this.#more && order === 0 ? walk.reason : undefined;
   }
 }
 

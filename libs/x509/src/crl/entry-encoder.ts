@@ -28,6 +28,7 @@ const CHUNK = 1 << 16;
 const MAX_ENTRY = 2 + 0x7f;
 const MAX_SERIAL = 20;
 const SECONDS_A_DAY = 86_400;
+const MAX_DAYS = 4000;
 
 /**
  * Encodes entries of one CRL one after the other into chunks of 64 KiB, with as good as nothing to collect after each.
@@ -45,6 +46,8 @@ export class CrlEntryEncoder {
   #day = Number.NaN;
   /** Time, DER; the time of day in it is overwritten. */
   #time: Uint8Array = new Uint8Array(0);
+  /** By day: revocations of some years, in the order of random serials, come from all of them in turn. */
+  readonly #times = new Map<number, Uint8Array>();
   readonly #reasonExtensions = new Map<number, Uint8Array>();
   readonly #full: (chunk: Uint8Array) => Uint8Array | undefined;
   readonly delta: boolean;
@@ -135,7 +138,10 @@ export class CrlEntryEncoder {
     const day = Math.floor(second / SECONDS_A_DAY);
     if (day !== this.#day) {
       this.#day = day;
-      this.#time = encodeTime(date);
+      const known = this.#times.get(day);
+      if (this.#times.size >= MAX_DAYS) this.#times.clear();
+      this.#time = known ?? encodeTime(date);
+      this.#times.set(day, this.#time);
     }
     const ofDay = second - day * SECONDS_A_DAY;
     // Either form ends in hhmmssZ.

@@ -11,6 +11,7 @@ interface KnownExtensions {
 }
 
 const MAX_KNOWN = 16;
+const MAX_DAYS = 4000;
 /** Of a Time: `hhmmssZ`. */
 const OF_DAY = 7;
 
@@ -30,8 +31,8 @@ export class EntryWalk {
   serialEnd = 0;
   reason = 0;
   readonly #known: KnownExtensions[] = [];
-  /** Tag, length and date of the last Time that was read strictly. */
-  #day: Uint8Array | undefined;
+  /** The dates of Times that were read strictly: their digits, behind the length of the Time. */
+  readonly #days = new Set<number>();
 
   /** @param der revokedCertificates whole, or no octet. @throws PkiError `crl.invalid` */
   constructor(der: Uint8Array, delta: boolean) {
@@ -87,11 +88,10 @@ export class EntryWalk {
 
   /** The place after a Time of the day that is known, at a time of day that exists. */
   #timeEnd(at: number, end: number): number | undefined {
-    const day = this.#day;
-    if (day === undefined || at + day.length + OF_DAY > end) return undefined;
     const der = this.#der;
-    for (let i = 0; i < day.length; i++) if (der[at + i] !== day[i]) return undefined;
-    const from = at + day.length;
+    const day = dayAt(der, at, end);
+    if (day === undefined || !this.#days.has(day)) return undefined;
+    const from = at + 2 + (der[at + 1] ?? 0) - OF_DAY;
     if (!isPair(der, from, 24) || !isPair(der, from + 2, 60) || !isPair(der, from + 4, 60) || der[from + 6] !== 0x5a) return undefined;
     return from + OF_DAY;
   }
@@ -117,11 +117,25 @@ export class EntryWalk {
     this.reason = reason;
     const length = der[this.serialEnd + 1] ?? 0;
     const timeEnd = this.serialEnd + 2 + length;
-    this.#day = der.slice(this.serialEnd, timeEnd - OF_DAY);
+    const day = dayAt(der, this.serialEnd, timeEnd);
+    if (day !== undefined && this.#days.size < MAX_DAYS) this.#days.add(day);
     if (invalidityDate === undefined && timeEnd < reader.offset && this.#known.length < MAX_KNOWN) {
       this.#known.push({ der: der.slice(timeEnd, reader.offset), reason });
     }
   }
+}
+
+/** The digits of a Time's date behind its length, so that the two forms differ; undefined: it is none that could be known. */
+function dayAt(der: Uint8Array, at: number, end: number): number | undefined {
+  const length = der[at + 1] ?? 0;
+  if (!(der[at] === tag.utcTime ? length === 13 : der[at] === tag.generalizedTime && length === 15) || at + 2 + length > end) return undefined;
+  let day = length;
+  for (let i = at + 2; i < at + 2 + length - OF_DAY; i++) {
+    const digit = (der[i] ?? 0) - 0x30;
+    if (digit < 0 || digit > 9) return undefined;
+    day = day * 10 + digit;
+  }
+  return day;
 }
 
 function isPair(der: Uint8Array, at: number, below: number): boolean {
