@@ -253,11 +253,15 @@ describe('a CA whose key is not online', () => {
     const [root, { id: issuerId }] = [await ca('root'), await ca('offline-root')];
     const { serial, notBefore, notAfter } = parseCertificate(certificate);
     await store.authorities.addCertificate({ kind: 'cross', subjectId: root.id, issuerId, serial, certificate, notBefore, notAfter }, event('ca.certificate-imported', 'ca:root'));
-    const message = await fetch(`${url}/ca/root.p7c`);
-    expect(message.headers.get('content-type')).toBe('application/pkcs7-mime; smime-type=certs-only');
-    await writeFile(pem('root-p7c'), Buffer.from(await message.arrayBuffer()));
-    const shown = await run('pkcs7', '-inform', 'DER', '-in', pem('root-p7c'), '-print_certs', '-noout');
-    expect([...shown.matchAll(/issuer=CN = (.*)/g)].map(([, cn]) => cn).toSorted()).toEqual(['offline-root', 'root']);
+    const issuers = async (): Promise<unknown> => {
+      const message = await fetch(`${url}/ca/root.p7c`);
+      expect(message.headers.get('content-type')).toBe('application/pkcs7-mime; smime-type=certs-only');
+      await writeFile(pem('root-p7c'), Buffer.from(await message.arrayBuffer()));
+      const shown = await run('pkcs7', '-inform', 'DER', '-in', pem('root-p7c'), '-print_certs', '-noout');
+      return [...shown.matchAll(/issuer=CN = (.*)/g)].map(([, cn]) => cn).toSorted();
+    };
+    // What is served follows the ledger within a second.
+    await expect.poll(issuers, { timeout: 5000 }).toEqual(['offline-root', 'root']);
     expect(await ocsp('offline-root', 'offline-root', '-cert', pem('cross'))).toContain('cross.pem: good');
     expect(await ocsp('root', 'root', '-cert', pem('root'))).toContain('root.pem: good');
     expect(await ocsp('root', 'root', '-cert', pem('ecu-issuing'))).toContain('ecu-issuing.pem: good');

@@ -273,7 +273,7 @@ async function theirsOf(p: Pair, { spki, signingKey, signingAlgorithm }: Issuer)
     new peculiar.ExtendedKeyUsageExtension(p.purposes.map((purpose) => peculiar.ExtendedKeyUsage[purpose])),
     ...theirAltNames(p),
     ...(p.policies.length === 0 ? [] : [new peculiar.CertificatePolicyExtension(p.policies)]),
-    ...(p.crl ? [new peculiar.CRLDistributionPointsExtension([`${STATUS}/crl/ecu-issuing${p.shards === 1 ? '' : `/${shard}`}.crl`])] : []),
+    ...(p.crl ? [new peculiar.CRLDistributionPointsExtension([`${STATUS}/crl/ecu-issuing${p.shards === 1 ? '' : `/${p.shards}/${shard}`}.crl`])] : []),
     ...(p.access.length === 0 ? [] : [new peculiar.AuthorityInfoAccessExtension({
       ...(p.access.includes('ocsp') ? { ocsp: `${STATUS}/ocsp` } : {}), ...(p.access.includes('caIssuers') ? { caIssuers: `${STATUS}/ca/ecu-issuing.cer` } : {}),
     })]),

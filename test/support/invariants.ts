@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { verifyChain } from '@fleetroot/audit';
 import { LedgerKey, Secret, type SerialSource, toHex } from '@fleetroot/core';
 import { openStore } from '@fleetroot/store';
-import { importPublicKey, type ParsedCertificate, parseCertificate, parseCrl, spkiSha256, verifySignature, verifyWithKey } from '@fleetroot/x509';
+import { importPublicKey, type ParsedCertificate, parseAnyCrl, parseCertificate, parseCrl, spkiSha256, verifySignature, verifyWithKey } from '@fleetroot/x509';
 import { Client } from 'pg';
 
 /** Where to look. */
@@ -320,7 +320,12 @@ export async function signaturesOnRecord(installation: Installation, recorded: R
       digests(parseCertificate(der).tbsDer).some((digest) => left.delete(digest));
     }
     for (const { der } of (await client.query<{ der: Buffer }>('SELECT der FROM crl JOIN ca ON ca.id = crl.ca_id WHERE der IS NOT NULL AND ca.key_id IS NOT NULL')).rows) {
-      account(`CRL ${parseCrl(der).number}`, parseCrl(der).tbsDer);
+      account(`CRL ${parseAnyCrl(der).number}`, parseAnyCrl(der).tbsDer);
+    }
+    // Of a filter the digest of what was signed is on record, from before it is signed.
+    for (const { sha256 } of (await client.query<{ sha256: Buffer }>('SELECT sha256 FROM revocation_filter')).rows) {
+      const digest = sha256.toString('hex');
+      if (!left.delete(digest)) left.delete(`${digestInfo[0] ?? ''}${digest}`);
     }
     const { rows: [may] } = await client.query<{ lost: number }>(
       'SELECT ((SELECT count(*) FROM burned_serial) + (SELECT count(*) FROM crl WHERE der IS NULL))::int AS lost');

@@ -8,17 +8,17 @@ export interface Freshness {
   readonly maxAge: number;
 }
 
-/** A cache may keep what is replaced before its time (a CRL after a revocation) for so long, in seconds. */
+/** A cache may keep what is replaced before its time (a CRL or an OCSP answer after a revocation) for so long, in seconds. */
 const LONGEST_AGE = 300;
 
 /** Freshness of an object that holds from `thisUpdate` to `nextUpdate`: a cache never keeps it beyond its end. */
 export function freshUntil(octets: Uint8Array, thisUpdate: Date, nextUpdate: Date, now: Date): Freshness {
-  return { etag: etagOf(octets), lastModified: thisUpdate, maxAge: ageUntil(nextUpdate, now) };
+  return { etag: etagOf(octets), lastModified: thisUpdate, maxAge: ageUntil(nextUpdate.getTime(), now.getTime()) };
 }
 
-/** How long a cache may keep what holds until `nextUpdate`, in seconds, and what is replaced often not longer than `longest`. */
-export const ageUntil = (nextUpdate: Date, now: Date, longest = LONGEST_AGE): number =>
-  Math.max(0, Math.min(longest, Math.floor((nextUpdate.getTime() - now.getTime()) / 1000)));
+/** How long a cache may keep what holds until `nextUpdate` (both in milliseconds since 1970), in seconds, and what is replaced often not longer than `longest`. */
+export const ageUntil = (nextUpdate: number, now: number, longest = LONGEST_AGE): number =>
+  Math.max(0, Math.min(longest, Math.floor((nextUpdate - now) / 1000)));
 
 /** A strong entity tag of the octets. */
 export const etagOf = (octets: Uint8Array): string => tagOf(hash('sha256', octets, 'buffer'));

@@ -1,5 +1,5 @@
 import type { OcspReply, SignedAnswer } from '@fleetroot/ocsp';
-import { etagOf } from './caching.ts';
+import { ageUntil, etagOf } from './caching.ts';
 
 export const OCSP_RESPONSE = 'application/ocsp-response';
 
@@ -8,21 +8,21 @@ const NO_STORE = ['cache-control', 'no-store'];
 interface Lasting {
   readonly etag: string;
   readonly lastModified: string;
-  readonly expires: string;
 }
 
 /** What never changes of an answer's headers; it is forgotten with the answer. */
 const known = new WeakMap<SignedAnswer, Lasting>();
 
 /**
- * Headers of an answer, names and values in turn: a cache may keep what everybody gets by a GET until its nextUpdate, and
- * nothing else.
+ * Headers of an answer, names and values in turn: a cache may keep what everybody gets by a GET, some minutes and never beyond
+ * its nextUpdate, and nothing else.
  */
 export function ocspHeaders({ shared }: OcspReply, method: 'GET' | 'POST', now: number): readonly string[] {
-  const left = shared === undefined || method === 'POST' ? 0 : Math.floor((shared.nextUpdate - now) / 1000);
-  if (shared === undefined || left <= 0) return NO_STORE;
-  const { etag, lastModified, expires } = lastingOf(shared);
-  return ['etag', etag, 'last-modified', lastModified, 'expires', expires, 'cache-control', `public, max-age=${left}, must-revalidate, no-transform`];
+  const age = shared === undefined || method === 'POST' ? 0 : ageUntil(shared.nextUpdate, now);
+  if (shared === undefined || age === 0) return NO_STORE;
+  const { etag, lastModified } = lastingOf(shared);
+  const expires = new Date(now + age * 1000).toUTCString();
+  return ['etag', etag, 'last-modified', lastModified, 'expires', expires, 'cache-control', `public, max-age=${age}, must-revalidate, no-transform`];
 }
 
 /** True where the client holds this very answer: If-None-Match decides where it is sent, else If-Modified-Since. */
@@ -37,7 +37,7 @@ export function holdsAlready(headers: { 'if-none-match'?: string | undefined; 'i
 function lastingOf(answer: SignedAnswer): Lasting {
   let found = known.get(answer);
   if (found === undefined) {
-    found = { etag: etagOf(answer.der), lastModified: new Date(answer.thisUpdate).toUTCString(), expires: new Date(answer.nextUpdate).toUTCString() };
+    found = { etag: etagOf(answer.der), lastModified: new Date(answer.thisUpdate).toUTCString() };
     known.set(answer, found);
   }
   return found;

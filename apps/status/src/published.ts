@@ -95,7 +95,7 @@ export class Published {
     const { head, copy, dated } = known;
     return {
       copy, mediaType: publishedTypes.crl, compressible: true,
-      freshness: { lastModified: dated ? head.thisUpdate : undefined, maxAge: ageUntil(head.nextUpdate, this.#clock.now(), kind === 'delta' ? SHORT_AGE : undefined) },
+      freshness: { lastModified: dated ? head.thisUpdate : undefined, maxAge: ageUntil(head.nextUpdate.getTime(), this.#clock.now().getTime(), kind === 'delta' ? SHORT_AGE : undefined) },
     };
   }
 
@@ -121,7 +121,7 @@ export class Published {
       crls.set(ca.id, crl);
     }
     const { copy, ends } = this.#bundle(name, truststore, trusted, crls, now);
-    return { copy, mediaType: publishedTypes.pem, compressible: true, freshness: { lastModified: undefined, maxAge: ageUntil(ends, now, SHORT_AGE) } };
+    return { copy, mediaType: publishedTypes.pem, compressible: true, freshness: { lastModified: undefined, maxAge: ageUntil(ends.getTime(), now.getTime(), SHORT_AGE) } };
   }
 
   /** @throws PkiError `crl.not-found` that names the CAs whose CRLs are made here and which have none, or an expired one */

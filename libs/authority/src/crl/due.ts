@@ -29,6 +29,8 @@ const SMALL = 20_000;
 /** A delta of more entries than these, and than a part of its full CRL, is worth a new full CRL. */
 const LARGE_DELTA = 20_000;
 const PART_OF_FULL = 4;
+/** A new base leaves out of its delta only what is older than the overlap; so many overlaps, and it is worth its while. */
+const OVERLAPS = 3;
 
 /** True where a published CRL is missing or in the later part of its life. */
 export function isCrlDue(latest: Pick<CrlHead, 'thisUpdate' | 'nextUpdate'> | undefined, now: Date, refreshPercent: number): boolean {
@@ -58,8 +60,9 @@ export function dueScopes({ scopes, heads, changes }: CrlState, { now, refreshPe
       at === undefined || (crl !== undefined && at.getTime() <= crl.thisUpdate.getTime() - overlapMs);
     // RFC 5280 section 5.2.4: a delta and its base have the same issuing distribution point.
     const moved = before.full !== undefined && before.full.thisUpdate <= scope.since;
-    const tooLarge = before.full !== undefined
-      && (before.delta?.entries ?? 0) + (change?.count ?? 0) > Math.max(LARGE_DELTA, before.full.entries / PART_OF_FULL);
+    // Right after a delta the changes that are counted are those that it lists.
+    const tooLarge = before.full !== undefined && now.getTime() - before.full.thisUpdate.getTime() > OVERLAPS * overlapMs
+      && Math.max(before.delta?.entries ?? 0, change?.count ?? 0) > Math.max(LARGE_DELTA, before.full.entries / PART_OF_FULL);
     const restart = before.full === undefined || moved || tooLarge;
     const full = restart || isCrlDue(before.full, now, refreshPercent) || !shows(before.full, change?.urgentAt)
       || (scope.scope === 'all' && (before.full?.entries ?? 0) < SMALL && !shows(before.full, change?.newestAt));
