@@ -54,6 +54,8 @@ async function newCa(name: string): Promise<RealCa> {
 /** By a clock that is `seconds` ahead of the real one: the ledger bears five. */
 const publication = (ca: CertificationAuthority, crls: CrlLedger = store.crls, seconds = 0): CrlPublication => ({
   crls, authority: ca, signer, clock: { now: () => new Date(Date.now() + seconds * 1000) }, lifetimeMs: 86_400_000, deltaLifetimeMs: 3_600_000, statusUrl: base,
+  // Full CRLs of a few entries as those of many are: what changes shows in their deltas.
+  smallShard: 0,
 });
 const publish = (ca: CertificationAuthority, demand: CrlDemand) => publishCrls(publication(ca), demand);
 const crlOf = async ({ id }: CertificationAuthority, scope: CrlScope, kind: CrlKind = 'full'): Promise<ParsedCrl> => {

@@ -35,6 +35,8 @@ describe('what is due of a scope', () => {
     ['a key in wrong hands', { scope: '64/1', full: -1000, delta: -1000, changed: { count: 1, at: -1, urgent: true } }, 'full'],
     ['a change of a small CA', { scope: 'all', full: -1000, delta: -1000, entries: [19_999, 0], changed: { count: 1, at: -1 } }, 'full'],
     ['a change of a large one', { scope: 'all', full: -1000, delta: -1000, entries: [20_000, 0], changed: { count: 1, at: -1 } }, 'delta'],
+    ['a change of a small shard', { scope: '64/1', full: -1000, delta: -1000, entries: [1999, 0], changed: { count: 1, at: -1 } }, 'full'],
+    ['a change of a shard that is no longer', { scope: '64/1', full: -1000, delta: -1000, entries: [2000, 0], changed: { count: 1, at: -1 } }, 'delta'],
     ['an old full CRL', { scope: '64/1', full: -43_200, delta: -1000 }, 'full'],
     ['an old delta', { scope: '64/1', full: -43_000, delta: -43_200 }, 'delta'],
     ['a mass revocation', { scope: '64/1', full: -1000, delta: -1000, changed: { count: 30_000, at: -1 } }, 'new base'],

@@ -109,7 +109,7 @@ let crls: MemoryCrls;
 const row = (n: number, expiresIn = day, reason = 1): Row =>
   ({ serial: serial(n), revokedAt: t0, reason, invalidityDate: undefined, notAfter: later(expiresIn), changedAt: t0, shard: n % crls.shards });
 const publication = (at: Date = t0, parts: Partial<CrlPublication> = {}): CrlPublication =>
-  ({ crls, authority: ca.authority, signer: ca.signer, clock: { now: () => at }, lifetimeMs: day, ...parts });
+  ({ crls, authority: ca.authority, signer: ca.signer, clock: { now: () => at }, lifetimeMs: day, smallShard: 0, ...parts });
 const fulls = () => crls.published.filter(({ kind }) => kind === 'full');
 const serialsOf = (crl: PublishedCrl) => [...parseCrl(crl.der).entries].map(([hex]) => hex);
 

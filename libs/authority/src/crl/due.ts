@@ -13,6 +13,8 @@ export interface DueRules {
   readonly refreshPercent: number;
   /** A change is looked for from so long before thisUpdate on, in milliseconds. */
   readonly overlapMs: number;
+  /** The full CRL of a shard is published at each change while it has fewer entries; 2,000. */
+  readonly smallShard?: number;
 }
 
 /** What is to be made of a scope. `restart`: the delta starts from the full CRL of the same run. */
@@ -24,8 +26,9 @@ export interface DueScope {
   readonly before: { readonly full: CrlHead | undefined; readonly delta: CrlHead | undefined };
 }
 
-/** The full CRL of a whole CA is published at each change while it has fewer entries: gateways that know no delta read it. */
+/** The full CRL is published at each change while it has fewer entries: gateways, and many libraries, read no delta. */
 const SMALL = 20_000;
+const SMALL_SHARD = 2_000;
 /** A delta of more entries than these, and than a part of its full CRL, is worth a new full CRL. */
 const LARGE_DELTA = 20_000;
 const PART_OF_FULL = 4;
@@ -47,10 +50,9 @@ export function headsByScope(heads: readonly CrlHead[]): (scope: CrlScope, kind:
 
 /**
  * What is due of a CA, computed from what is published and what changed, and from nothing else (I14): a change shows in
- * the delta of its scopes at once, in the full CRL of the whole CA while that is small, and where somebody else may have
- * the key in every full CRL.
+ * the delta of its scopes at once, in the full CRLs too while these are small or where somebody else may have the key.
  */
-export function dueScopes({ scopes, heads, changes }: CrlState, { now, refreshPercent, overlapMs }: DueRules): DueScope[] {
+export function dueScopes({ scopes, heads, changes }: CrlState, { now, refreshPercent, overlapMs, smallShard = SMALL_SHARD }: DueRules): DueScope[] {
   const head = headsByScope(heads);
   const changed = new Map(changes.map((one) => [one.scope, one]));
   return scopes.flatMap((scope) => {
@@ -65,7 +67,7 @@ export function dueScopes({ scopes, heads, changes }: CrlState, { now, refreshPe
       && Math.max(before.delta?.entries ?? 0, change?.count ?? 0) > Math.max(LARGE_DELTA, before.full.entries / PART_OF_FULL);
     const restart = before.full === undefined || moved || tooLarge;
     const full = restart || isCrlDue(before.full, now, refreshPercent) || !shows(before.full, change?.urgentAt)
-      || (scope.scope === 'all' && (before.full?.entries ?? 0) < SMALL && !shows(before.full, change?.newestAt));
+      || ((before.full?.entries ?? 0) < (scope.scope === 'all' ? SMALL : smallShard) && !shows(before.full, change?.newestAt));
     const delta = full || isCrlDue(before.delta, now, refreshPercent) || !shows(before.delta, change?.newestAt);
     return delta ? [{ scope, full, delta, restart, before }] : [];
   });

@@ -15,6 +15,8 @@ export interface CrlPublication {
   readonly deltaLifetimeMs?: number;
   /** Part of its lifetime after which a CRL is published anew, in percent; 50. */
   readonly refreshPercent?: number;
+  /** As `DueRules` has it. */
+  readonly smallShard?: number;
   /** Where CRLs are served; absent: the CRL of the whole CA does not say where its delta is. */
   readonly statusUrl?: string;
 }

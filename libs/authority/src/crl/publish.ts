@@ -64,16 +64,17 @@ export async function publishCrl(publication: CrlPublication): Promise<Published
 }
 
 async function demanded(publication: CrlPublication, demand: CrlDemand, heads: readonly CrlHead[]): Promise<readonly DueScope[]> {
-  const { crls, authority, clock, refreshPercent = REFRESH_PERCENT } = publication;
+  const { crls, authority, clock, refreshPercent = REFRESH_PERCENT, smallShard } = publication;
   const now = clock.now();
+  const rules = { now, refreshPercent, overlapMs: CHANGE_OVERLAP_MS, ...(smallShard === undefined ? {} : { smallShard }) };
   const head = headsByScope(heads);
   if (typeof demand === 'object') {
     const scopes = (await crls.shardsOf(authority.id, demand.shards)).filter(({ scope }) => head(scope, 'full') === undefined);
-    return dueScopes({ scopes, heads, changes: [] }, { now, refreshPercent, overlapMs: CHANGE_OVERLAP_MS });
+    return dueScopes({ scopes, heads, changes: [] }, rules);
   }
   const scopes = await crls.scopes(authority.id);
   const changes = await crls.changes(authority.id, changedSince(scopes, heads), now);
-  const due = dueScopes({ scopes, heads, changes }, { now, refreshPercent, overlapMs: CHANGE_OVERLAP_MS });
+  const due = dueScopes({ scopes, heads, changes }, rules);
   if (demand === 'due') return due;
   const known = new Map(due.map((one) => [one.scope.scope, one]));
   return scopes.map((scope) => ({
