@@ -32,6 +32,8 @@ export class OcspWatch {
   /** changed_at by CA and serial, of what was told of and is inside the overlap. */
   #seen = new Map<string, number>();
   #knownUntil: number | undefined;
+  /** The database's time at the last look that worked. */
+  #lookedAt: number | undefined;
   /** The clock's time less a time that never steps, when both were known to be right. */
   #offset: number | undefined;
   #skewed = false;
@@ -111,7 +113,7 @@ export class OcspWatch {
     const authorities = await ledger.authorities();
     const ids = authorities.map(({ id }) => id);
     const [changes, signers] = await Promise.all([
-      ledger.ocspAnswers.changedSince(ids, new Date(databaseNow - OVERLAP_MS), ONE_BY_ONE),
+      ledger.ocspAnswers.changedSince(ids, new Date(Math.min(databaseNow, this.#lookedAt ?? databaseNow) - OVERLAP_MS), ONE_BY_ONE),
       Promise.all(ids.map(async (id) => [id, await this.#parts.signers.signerFor(id)] as const)),
     ]);
     for (const [id, signer] of signers) {
@@ -125,6 +127,7 @@ export class OcspWatch {
     }
     this.#tellNew(changes);
     this.#knownUntil = began;
+    this.#lookedAt = databaseNow;
   }
 
   #compareClocks(began: number, databaseNow: number): void {
