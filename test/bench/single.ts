@@ -1,25 +1,24 @@
-import type { Product } from '../support/product.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { measureBatch, partRows, warmUpRequests } from './batch.ts';
 import { othersShare } from './cpu-accounting.ts';
-import { showing } from './bar.ts';
 import { start } from './installation.ts';
 import { percentile, print, type Result } from './report.ts';
 import { makeRequests } from './request-file.ts';
-import { type EcuRequest, ecuRequest, ecuSerialOf } from './requests.ts';
 import type { Scratch } from './scratch.ts';
+import { Stations } from './stations.ts';
 
 const P99_GOAL_MS = 100;
-const FIRST_REQUESTS = 50;
-/** Seconds for which requests are made beforehand where nobody knows how long it takes; later ones are made as they are due. */
-const AHEAD_SECONDS = 60;
+/** Requests are made for a batch that is no faster than so many items a second. */
+const SLOWEST_BATCH = 1_000;
+const LEAST_SECONDS = 60;
 
 /** `bench single`: POST /v1/certificates at a steady rate, as stations ask for one certificate each. */
 export async function benchSingle(scratch: Scratch, perSecond: number, seconds: number, issuers: number): Promise<void> {
-  const stations = await Stations.make(perSecond * seconds);
+  const made = await Stations.make(scratch, Math.ceil(perSecond * (seconds + 1)));
   const { product, stop } = await start(scratch, { issuers });
-  await stations.warmUp(product);
+  const stations = await made.start(product);
   const began = performance.now();
-  const latencies = await stations.ask(product, perSecond, () => performance.now() - began >= seconds * 1000);
+  const latencies = await stations.ask(perSecond, sleep(seconds * 1000));
   const took = (performance.now() - began) / 1000;
   await stop();
   print('single', rows(latencies, perSecond, took), { perSecond, seconds, issuers });
@@ -29,21 +28,23 @@ export async function benchSingle(scratch: Scratch, perSecond: number, seconds: 
 export async function benchSingleDuringBatch(scratch: Scratch, perSecond: number, items: number, issuers: number): Promise<void> {
   const warmUp = await warmUpRequests(scratch, issuers);
   const requests = await makeRequests(scratch, items);
-  const stations = await Stations.make(perSecond * AHEAD_SECONDS);
+  const made = await Stations.make(scratch, Math.ceil(perSecond * Math.max(LEAST_SECONDS, items / SLOWEST_BATCH)));
   const { product, stop } = await start(scratch, { issuers });
   await measureBatch(product, warmUp);
-  await stations.warmUp(product);
+  const stations = await made.start(product);
   const began = Promise.withResolvers<void>();
-  let ended = false;
+  const ended = Promise.withResolvers<void>();
   const batch = measureBatch(product, requests, {
     onBegin: began.resolve,
-    onEnd: () => {
-      ended = true;
-    },
+    onEnd: ended.resolve,
   });
-  batch.catch((error: unknown) => began.reject(error));
+  batch.catch((error: unknown) => {
+    began.reject(error);
+    ended.reject(error);
+  });
+  ended.promise.catch(() => undefined);
   await began.promise;
-  const latencies = await stations.ask(product, perSecond, () => ended);
+  const latencies = await stations.ask(perSecond, ended.promise);
   const { perSecond: rate, seconds, receivedAfter, cpu } = await batch;
   await stop();
   print('single during a batch', [
@@ -66,56 +67,4 @@ function rows(latencies: readonly number[], offered: number, seconds: number, go
     { name: 'p99', value: percentile(sorted, 99), unit: 'ms', ...(goal === undefined ? {} : { goal }) },
     { name: 'slowest', value: sorted.at(-1) ?? Number.NaN, unit: 'ms' },
   ];
-}
-
-/** Ask for one certificate each, at moments that are fixed beforehand. */
-class Stations {
-  readonly #run = `S${Date.now().toString(36).toUpperCase()}`;
-  readonly #made: EcuRequest[] = [];
-  #next = 0;
-
-  /** Makes `count` requests, and those of the warm-up. */
-  static async make(count: number): Promise<Stations> {
-    const stations = new Stations();
-    await showing(count, 'single requests made', async (onDone) => {
-      for (let i = 0; i < count + FIRST_REQUESTS; i++) {
-        stations.#made.push(await ecuRequest(ecuSerialOf(stations.#run, i)));
-        onDone(i < count ? 1 : 0);
-      }
-    });
-    return stations;
-  }
-
-  async warmUp(product: Product): Promise<void> {
-    for (let i = 0; i < FIRST_REQUESTS; i++) await this.#send(product, performance.now());
-  }
-
-  /**
-   * Until `ended`; milliseconds from the moment when each request was due (not from the one when it was sent: a product
-   * that holds up its callers must not get fewer requests for it) to its certificate.
-   */
-  async ask(product: Product, perSecond: number, ended: () => boolean): Promise<number[]> {
-    const pending: Promise<number>[] = [];
-    const began = performance.now();
-    for (let i = 0; !ended(); i++) {
-      const due = began + (i * 1000) / perSecond;
-      const wait = due - performance.now();
-      if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
-      const latency = this.#send(product, due);
-      // It is looked at with all others, at the end.
-      latency.catch(() => undefined);
-      pending.push(latency);
-    }
-    return Promise.all(pending);
-  }
-
-  async #send(product: Product, due: number): Promise<number> {
-    const place = this.#next++;
-    const { ecuSerial, partNumber, csr } = this.#made[place] ?? await ecuRequest(ecuSerialOf(this.#run, place));
-    const answer = await product.json('POST', '/v1/certificates', 'line', {
-      profile: 'ecu-client', ecuSerial, partNumber, csr: Buffer.from(csr).toString('base64'),
-    });
-    if (answer.status !== 201) throw new Error(`POST /v1/certificates answered ${answer.status}: ${JSON.stringify(answer.body)}`);
-    return performance.now() - due;
-  }
 }

@@ -21,7 +21,7 @@ function role(program: string, backoffMs = 20): RoleProcess {
   const entry = join(folder, 'role.mjs');
   writeFileSync(entry, program);
   running = new RoleProcess(
-    { role: 'api', name: 'api', entry, environment: { MARK: 'x' }, log: join(folder, 'api.log') },
+    { role: 'api', name: 'api', entry, environment: { MARK: 'x' }, log: join(folder, 'api.log'), nodeFlags: [] },
     { onNotice: (line) => notices.push(line), backoffMs },
   );
   return running;

@@ -1,11 +1,15 @@
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { checkout } from '../checkout.ts';
 import type { DataDir } from '../data-dir/layout.ts';
+import { collectorFlags } from './collector-flags.ts';
 import { environmentFor, type RoleName, type SettingValues } from './environment.ts';
 import { RoleProcess } from './role-process.ts';
 
 /** In this order they are stopped: who takes requests first, and who answers for the status of certificates last. */
 const stopOrder: readonly RoleName[] = ['api', 'worker', 'issuer', 'status'];
+/** api, status, worker. */
+const OTHER_ROLES = 3;
 const STOP_WITHIN_MS = 12_000;
 /** What each role gets at least, however long those before it took. */
 const STOP_AT_LEAST_MS = 1_000;
@@ -15,13 +19,14 @@ export class FleetOfRoles {
   readonly #processes: readonly RoleProcess[];
 
   constructor(dir: DataDir, settings: SettingValues, issuers: number, onNotice: (line: string) => void) {
+    const nodeFlags = collectorFlags(issuers + OTHER_ROLES, availableParallelism());
     const process = (role: RoleName, name: string): RoleProcess => {
       const token = role === 'issuer' ? 'ca' : role === 'status' ? 'ocsp' : undefined;
       return new RoleProcess({
         role, name,
         entry: join(checkout, 'apps', role, 'dist/main.js'),
         environment: environmentFor(role, settings, token === undefined ? undefined : dir.softhsmConf(token)),
-        log: join(dir.logs, `${name}.log`),
+        log: join(dir.logs, `${name}.log`), nodeFlags,
       }, { onNotice, onRefused: () => this.#refused(role) });
     };
     this.#processes = [

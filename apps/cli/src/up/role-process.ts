@@ -13,6 +13,8 @@ export interface RoleSpec {
   readonly entry: string;
   readonly environment: Readonly<Record<string, string>>;
   readonly log: string;
+  /** Flags of Node.js and of V8, besides our own. */
+  readonly nodeFlags: readonly string[];
 }
 
 export interface RoleProcessOptions {
@@ -88,10 +90,10 @@ export class RoleProcess {
   }
 
   #launch(): void {
-    const { entry, environment, log } = this.spec;
+    const { entry, environment, log, nodeFlags } = this.spec;
     const file = openLog(log);
     const child = fork(entry, [], {
-      execArgv: ['--enable-source-maps'], env: { ...environment }, cwd: checkout, detached: true,
+      execArgv: ['--enable-source-maps', ...nodeFlags], env: { ...environment }, cwd: checkout, detached: true,
       stdio: ['ignore', file, file, 'ipc'],
     });
     const from = fstatSync(file).size;

@@ -1,0 +1,10 @@
+import { execFileSync } from 'node:child_process';
+import { expect, it } from 'vitest';
+import { collectorFlags } from '../src/up/collector-flags.ts';
+
+it.each([[5, 2, true], [5, 5, true], [5, 6, false], [3, 64, false]])('of %i roles on %i processors: the collector works alone: %s', (roles, processors, alone) => {
+  const flags = collectorFlags(roles, processors);
+  expect(flags.includes('--single-threaded-gc')).toBe(alone);
+  // A flag that this Node.js does not know ends it with status 9.
+  expect(execFileSync(process.execPath, [...flags, '--print', '1 + 1'], { encoding: 'utf8' })).toBe('2\n');
+});
