@@ -6,8 +6,6 @@ import { holdsAlready, OCSP_RESPONSE, ocspHeaders } from './ocsp-http.ts';
 export interface OcspFrontParts {
   readonly responder: Pick<OcspResponder, 'answer' | 'recall'>;
   readonly clock: { now(): Date };
-  /** How long a body may take to arrive, in milliseconds. */
-  readonly bodyTimeoutMs: number;
 }
 
 export type OcspMethod = 'GET' | 'POST';
@@ -15,8 +13,9 @@ export type OcspMethod = 'GET' | 'POST';
 /** The path of the responder, where a GET has the request behind it. */
 const PATH = '/ocsp';
 const PREFIX = `${PATH}/`;
-const URLS = 20_000;
-const LONGEST_URL = 400;
+const SLASH = 0x2f;
+const NAMES = 20_000;
+const LONGEST_SPELLING = 400;
 
 /**
  * OCSP over HTTP (RFC 6960 appendix A), ahead of the framework: an answer from memory takes less than the framework's own
@@ -26,7 +25,7 @@ const LONGEST_URL = 400;
 export class OcspFront {
   readonly #parts: OcspFrontParts;
   readonly #counts = { GET: { answer: 0, error: 0 }, POST: { answer: 0, error: 0 } };
-  /** What the responder calls the requests of these URLs: neither is read again. */
+  /** What the responder calls the requests of these URLs, and those of these bodies: none is read again. */
   readonly #names = new Map<string, string>();
   readonly #sources = { memory: 0, table: 0, signed: 0, error: 0 };
 
@@ -46,13 +45,9 @@ export class OcspFront {
   handle(request: IncomingMessage, response: ServerResponse): boolean {
     const url = request.url ?? '';
     if (request.method === 'GET' && url.startsWith(PREFIX)) {
-      const recalled = this.#recall(url);
-      if (recalled !== undefined) {
-        this.#send(this.#counted(recalled, 'GET'), 'GET', request, response);
-        return true;
-      }
+      if (this.#recall(url, 'GET', request, response)) return true;
       const query = url.indexOf('?');
-      this.#answer(decodeOcspGetPath(url.slice(PREFIX.length, query === -1 ? undefined : query)), 'GET', request, response);
+      this.#answer(decodeOcspGetPath(url.slice(PREFIX.length, query === -1 ? undefined : query)), url, 'GET', request, response);
       return true;
     }
     if (request.method !== 'POST' || (url !== PATH && url !== PREFIX) || !isOcspRequest(request)) return false;
@@ -60,31 +55,35 @@ export class OcspFront {
     return true;
   }
 
-  #recall(url: string): OcspReply | undefined {
-    const name = this.#names.get(url);
-    return name === undefined ? undefined : this.#parts.responder.recall(name);
+  /** Answers what is spelled as a request before it, where its answer is in memory. */
+  #recall(spelling: string, method: OcspMethod, request: IncomingMessage, response: ServerResponse): boolean {
+    const name = this.#names.get(spelling);
+    const reply = name === undefined ? undefined : this.#parts.responder.recall(name);
+    if (reply === undefined) return false;
+    this.#send(this.#counted(reply, method), spelling, method, request, response);
+    return true;
   }
 
   #readBody(request: IncomingMessage, response: ServerResponse): void {
     const wanted = Number(request.headers['content-length']);
     const pieces: Buffer[] = [];
     let length = 0;
-    const timer = setTimeout(() => request.destroy(), this.#parts.bodyTimeoutMs);
     request.on('data', (piece: Buffer) => {
       pieces.push(piece);
       length += piece.length;
       if (length < wanted) return;
-      clearTimeout(timer);
-      this.#answer(pieces.length === 1 ? piece : Buffer.concat(pieces), 'POST', request, response);
+      const body = pieces.length === 1 ? piece : Buffer.concat(pieces);
+      // An octet a character: none begins as a path does, so that bodies and URLs can be in one map.
+      const spelling = body.length > LONGEST_SPELLING || body[0] === SLASH ? '' : body.toString('latin1');
+      if (!this.#recall(spelling, 'POST', request, response)) this.#answer(body, spelling, 'POST', request, response);
     });
-    request.on('close', () => clearTimeout(timer));
     request.on('error', () => undefined);
   }
 
-  #answer(der: Uint8Array, method: OcspMethod, request: IncomingMessage, response: ServerResponse): void {
+  #answer(der: Uint8Array, spelling: string, method: OcspMethod, request: IncomingMessage, response: ServerResponse): void {
     const reply = this.answer(der, method);
-    if (reply instanceof Promise) void reply.then((one) => this.#send(one, method, request, response));
-    else this.#send(reply, method, request, response);
+    if (reply instanceof Promise) void reply.then((one) => this.#send(one, spelling, method, request, response));
+    else this.#send(reply, spelling, method, request, response);
   }
 
   /** Never rejects. */
@@ -99,14 +98,14 @@ export class OcspFront {
     return reply;
   }
 
-  #remember(url: string, name: string): void {
-    if (url.length > LONGEST_URL || this.#names.has(url)) return;
+  #remember(spelling: string, name: string): void {
+    if (spelling === '' || spelling.length > LONGEST_SPELLING || this.#names.has(spelling)) return;
     // One request has many spellings: all are forgotten before a flood of them takes more room.
-    if (this.#names.size >= URLS) this.#names.clear();
-    this.#names.set(url, name);
+    if (this.#names.size >= NAMES) this.#names.clear();
+    this.#names.set(spelling, name);
   }
 
-  #send(reply: OcspReply, method: OcspMethod, request: IncomingMessage, response: ServerResponse): void {
+  #send(reply: OcspReply, spelling: string, method: OcspMethod, request: IncomingMessage, response: ServerResponse): void {
     if (response.destroyed) return;
     const headers = [...ocspHeaders(reply, method, this.#parts.clock.now().getTime()), 'x-content-type-options', 'nosniff'];
     if (method === 'GET' && holdsAlready(request.headers, reply)) {
@@ -114,7 +113,7 @@ export class OcspFront {
       return;
     }
     const { der, name } = reply;
-    if (method === 'GET' && name !== undefined) this.#remember(request.url ?? '', name);
+    if (name !== undefined) this.#remember(spelling, name);
     headers.push('content-type', OCSP_RESPONSE, 'content-length', String(der.length));
     // As text, an octet a character, head and body leave in one write.
     response.writeHead(200, headers).end(Buffer.from(der.buffer, der.byteOffset, der.length).toString('latin1'), 'latin1');

@@ -23,7 +23,6 @@ export interface OcspParts extends OcspOptions {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly control: ProcessControl;
-  readonly bodyTimeoutMs: number;
 }
 
 export interface Ocsp {
@@ -64,7 +63,7 @@ export function startOcsp(parts: OcspParts): Ocsp {
     newestRevoked: (caId, limit) => store.ocspAnswers.newestRevoked(caId, limit),
     onFailure: (error) => logger.debug({ err: error }, 'OCSP answers not made ahead'), roundMs: lifetimeMs / 4,
   });
-  const front = new OcspFront({ responder, clock, bodyTimeoutMs: parts.bodyTimeoutMs });
+  const front = new OcspFront({ responder, clock });
   measure(parts.metrics, front, responder);
   watch.start();
   ahead.start();

@@ -59,14 +59,14 @@ export async function startStatus(options: StatusOptions, control: ProcessContro
     const signers = new OcspSigners({
       ledger: { authorities: () => published.authorities(), ocspSigners: store.ocspSigners.bind(store) }, key, clock, refreshPercent: options.ocspSignerRefreshPercent,
     });
-    const ocsp = startOcsp({ ...OCSP_DEFAULTS, ...options.ocsp, store, signers, clock, logger, metrics, control, bodyTimeoutMs: REQUEST_TIMEOUT_MS });
+    const ocsp = startOcsp({ ...OCSP_DEFAULTS, ...options.ocsp, store, signers, clock, logger, metrics, control });
     closing.push(() => ocsp.close());
     const health = {
       role: 'status',
       checks: { database: () => databaseCheck(published), ocspSigner: () => signers.check(), crl: () => published.checkCrls() },
     };
 
-    const common = { logger, requestTimeoutMs: REQUEST_TIMEOUT_MS, onOutcome: outcomeMetric(metrics) };
+    const common = { logger, requestTimeoutMs: REQUEST_TIMEOUT_MS, streamTimeoutMs: REQUEST_TIMEOUT_MS, onOutcome: outcomeMetric(metrics) };
     const app = await createHttpApp(statusModule({ ocsp: ocsp.front, published, filters: new Filters(store, published, clock), clock, health }), {
       ...common, bodyLimit: OCSP_MAX_OCTETS, octetTypes: ['application/ocsp-request'],
       ahead: (request, response) => ocsp.front.handle(request, response),

@@ -1,13 +1,13 @@
+import { DerBackWriter } from '../der/back-writer.ts';
 import { DerReader } from '../der/reader.ts';
-import {
-  bitString, contextTag, enumerated, explicit, generalizedTime, octetString, oid, sequence, tag, tlv,
-} from '../der/writer.ts';
+import { contextTag, enumerated, explicit, generalizedTime, oid, sequence, tag } from '../der/writer.ts';
 import { algorithmIdentifier, type SignatureAlgorithm } from '../key/algorithm.ts';
 import { ID_PKIX_OCSP_BASIC, ID_PKIX_OCSP_NONCE } from './oids.ts';
 
 // Encoded once: every answer has them.
 const BASIC = oid(ID_PKIX_OCSP_BASIC);
 const NONCE = oid(ID_PKIX_OCSP_NONCE);
+const SUCCESSFUL = enumerated(0);
 
 export type CertStatus =
   | { readonly status: 'good' | 'unknown' }
@@ -31,46 +31,89 @@ export interface OcspResponseFields {
   readonly nonce?: Uint8Array | undefined;
 }
 
+/** Used over and over: nothing here waits between its first octet and `take`. */
+const writer = new DerBackWriter();
+
 /** ResponseData of RFC 6960 section 4.2.1, DER: what the responder signs. */
-export const buildOcspResponseData = (fields: OcspResponseFields): Uint8Array =>
-  sequence(
-    explicit(2, octetString(fields.responderKeyHash)),
-    generalizedTime(fields.producedAt),
-    sequence(...fields.responses.map(singleResponse)),
-    ...(fields.nonce === undefined ? [] : [
-      explicit(1, sequence(sequence(NONCE, octetString(octetString(fields.nonce))))),
-    ]),
-  );
-
-const singleResponse = ({ certId, certStatus, thisUpdate, nextUpdate }: SingleResponse): Uint8Array =>
-  sequence(certId, encodeStatus(certStatus), generalizedTime(thisUpdate), explicit(0, generalizedTime(nextUpdate)));
-
-function encodeStatus(status: CertStatus): Uint8Array {
-  switch (status.status) {
-    case 'good':
-      return tlv(contextTag(0, false));
-    case 'unknown':
-      return tlv(contextTag(2, false));
-    case 'revoked':
-      return tlv(
-        contextTag(1, true),
-        generalizedTime(status.revokedAt),
-        ...(status.reason === 0 ? [] : [explicit(0, enumerated(status.reason))]),
-      );
+export function buildOcspResponseData({ responderKeyHash, producedAt, responses, nonce }: OcspResponseFields): Uint8Array {
+  writer.clear();
+  if (nonce !== undefined) {
+    const end = writer.length;
+    writer.bytes(nonce);
+    writer.header(tag.octetString, writer.length - end);
+    writer.header(tag.octetString, writer.length - end);
+    writer.bytes(NONCE);
+    // Extension, Extensions, [1] EXPLICIT.
+    for (const octet of [tag.sequence, tag.sequence, contextTag(1, true)]) writer.header(octet, writer.length - end);
   }
+  const list = writer.length;
+  for (let i = responses.length - 1; i >= 0; i--) putSingleResponse(responses[i]!);
+  writer.header(tag.sequence, writer.length - list);
+  putTime(producedAt);
+  const id = writer.length;
+  writer.bytes(responderKeyHash);
+  writer.header(tag.octetString, writer.length - id);
+  writer.header(contextTag(2, true), writer.length - id);
+  writer.header(tag.sequence, writer.length);
+  return writer.take();
+}
+
+function putSingleResponse({ certId, certStatus, thisUpdate, nextUpdate }: SingleResponse): void {
+  const end = writer.length;
+  putTime(nextUpdate);
+  writer.header(contextTag(0, true), writer.length - end);
+  putTime(thisUpdate);
+  putStatus(certStatus);
+  writer.bytes(certId);
+  writer.header(tag.sequence, writer.length - end);
+}
+
+function putStatus(status: CertStatus): void {
+  if (status.status !== 'revoked') return writer.header(contextTag(status.status === 'good' ? 0 : 2, false), 0);
+  const end = writer.length;
+  if (status.reason !== 0) writer.bytes(explicit(0, enumerated(status.reason)));
+  putTime(status.revokedAt);
+  writer.header(contextTag(1, true), writer.length - end);
+}
+
+/** Times as DER, whole seconds: a responder says the same few over and over. */
+const times = new Map<number, Uint8Array>();
+const TIMES = 1000;
+
+function putTime(date: Date): void {
+  const second = Math.floor(date.getTime() / 1000);
+  let octets = times.get(second);
+  if (octets === undefined) {
+    if (times.size >= TIMES) times.clear();
+    times.set(second, (octets = generalizedTime(date)));
+  }
+  writer.bytes(octets);
 }
 
 /** OCSPResponse with a BasicOCSPResponse, DER. `certificates`: the delegated signer's, or none when the CA itself signed. */
 export function assembleOcspResponse(
   responseData: Uint8Array, algorithm: SignatureAlgorithm, signature: Uint8Array, certificates: readonly Uint8Array[],
 ): Uint8Array {
-  const basic = sequence(
-    responseData,
-    algorithmIdentifier(algorithm),
-    bitString(signature),
-    ...(certificates.length === 0 ? [] : [explicit(0, sequence(...certificates))]),
-  );
-  return sequence(enumerated(0), explicit(0, sequence(BASIC, octetString(basic))));
+  writer.clear();
+  for (let i = certificates.length - 1; i >= 0; i--) writer.bytes(certificates[i]!);
+  if (certificates.length > 0) {
+    writer.header(tag.sequence, writer.length);
+    writer.header(contextTag(0, true), writer.length);
+  }
+  const end = writer.length;
+  writer.bytes(signature);
+  // No unused bits.
+  writer.octet(0);
+  writer.header(tag.bitString, writer.length - end);
+  writer.bytes(algorithmIdentifier(algorithm));
+  writer.bytes(responseData);
+  // BasicOCSPResponse, and the OCTET STRING of ResponseBytes.
+  for (const octet of [tag.sequence, tag.octetString]) writer.header(octet, writer.length);
+  writer.bytes(BASIC);
+  for (const octet of [tag.sequence, contextTag(0, true)]) writer.header(octet, writer.length);
+  writer.bytes(SUCCESSFUL);
+  writer.header(tag.sequence, writer.length);
+  return writer.take();
 }
 
 /** OCSPResponseStatus of RFC 6960 section 4.2.1; sigRequired (5) is never ours. */
