@@ -1,4 +1,3 @@
-// npm run faults -- [--only ROW]... [--backend postgres|redis] [--items N] [--times N] [--seed S] [--resume FILE] [--list]
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { lines } from '../support/faults.ts';
@@ -11,8 +10,24 @@ const { values } = parseArgs({
   options: {
     only: { type: 'string', multiple: true }, backend: { type: 'string', multiple: true }, items: { type: 'string', default: '20000' },
     times: { type: 'string' }, seed: { type: 'string' }, resume: { type: 'string' }, list: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
   },
 });
+const USAGE = `npm run faults -- [options]: puts faults into a running product, and looks at everything afterwards
+
+  --only ROW      this row, or all that begin with ROW: (may be given more than once); default all
+  --backend NAME  postgres or redis; default both
+  --items N       items of each batch, 100 at least; default 20000
+  --times N       so often each fault, at most; default as often as the row says
+  --seed N        of the moments and places; default from the clock, and printed
+  --resume FILE   a line of JSON for each row that has ended; rows that stand in it are not run again
+  --list          the rows
+
+Exit status: 0 all that ran holds, 1 something is broken, 2 wrong use.`;
+if (values.help) {
+  console.log(USAGE);
+  process.exit(0);
+}
 const items = Number(values.items);
 const seed = Number(values.seed ?? Date.now() % 2 ** 32);
 const times = values.times === undefined ? undefined : Number(values.times);
@@ -24,7 +39,7 @@ if (values.list) {
 }
 if (!Number.isInteger(items) || items < 100 || !Number.isInteger(seed) || (times !== undefined && !(times > 0)) || chosen.length === 0
   || backends.some((backend) => backend !== 'postgres' && backend !== 'redis')) {
-  console.error('usage: npm run faults -- [--only ROW]... [--backend postgres|redis] [--items N] [--times N] [--seed S] [--resume FILE] [--list]');
+  console.error(USAGE);
   process.exit(2);
 }
 

@@ -19,6 +19,8 @@ const digestInfo = ['3031300d060960864801650304020105000420', '3041300d060960864
 
 /** The self-tests of the signers that a test may start, at most. */
 const SELF_TESTS = 100;
+/** Octets of a filter that are signed (docs/filter.md). */
+const FILTER_HEADER = 200;
 /** Of one kind; more of them tell nothing more. */
 const BREACHES_SHOWN = 5;
 
@@ -322,14 +324,16 @@ export async function signaturesOnRecord(installation: Installation, recorded: R
     for (const { der } of (await client.query<{ der: Buffer }>('SELECT der FROM crl JOIN ca ON ca.id = crl.ca_id WHERE der IS NOT NULL AND ca.key_id IS NOT NULL')).rows) {
       account(`CRL ${parseAnyCrl(der).number}`, parseAnyCrl(der).tbsDer);
     }
-    // Of a filter the digest of what was signed is on record, from before it is signed.
-    for (const { sha256 } of (await client.query<{ sha256: Buffer }>('SELECT sha256 FROM revocation_filter')).rows) {
-      const digest = sha256.toString('hex');
-      if (!left.delete(digest)) left.delete(`${digestInfo[0] ?? ''}${digest}`);
+    // A filter's header is signed. Of one that is not signed yet only its SHA-256 is on record, and a key may sign by another hash.
+    let lostFilters = 0;
+    for (const { sha256, content } of (await client.query<{ sha256: Buffer; content: Buffer | null }>('SELECT sha256, content FROM revocation_filter')).rows) {
+      if (content !== null) account('a filter', content.subarray(0, FILTER_HEADER));
+      else if (!left.delete(sha256.toString('hex'))) lostFilters++;
     }
     const { rows: [may] } = await client.query<{ lost: number }>(
       'SELECT ((SELECT count(*) FROM burned_serial) + (SELECT count(*) FROM crl WHERE der IS NULL))::int AS lost');
-    return [...breaches, ...(left.size > (may?.lost ?? 0) + selfTests ? [`${left.size} signatures, of which the ledger knows ${may?.lost}`] : [])];
+    const lost = (may?.lost ?? 0) + lostFilters;
+    return [...breaches, ...(left.size > lost + selfTests ? [`${left.size} signatures, of which the ledger knows ${lost}`] : [])];
   } finally {
     await client.end();
   }
