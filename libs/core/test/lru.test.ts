@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Lru } from '@fleetroot/core';
 
@@ -37,7 +37,7 @@ class Plain {
 
 describe('a bounded memory', () => {
   it('is what a list would be, whatever is done to it, and never over its limit but for one entry', () => {
-    fc.assert(fc.property(fc.integer({ min: 1, max: 30 }), fc.array(act, { maxLength: 80 }), (limit, acts) => {
+    fc.assert(fc.property(fc.integer({ min: 1, max: 30 }), fc.array(act, { maxLength: 80, size: 'max' }), (limit, acts) => {
       const weights = new Map<object, number>();
       const lru = new Lru<number, object>(limit, (_, value) => weights.get(value) ?? 0);
       const plain = new Plain(limit);

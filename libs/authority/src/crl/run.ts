@@ -118,6 +118,7 @@ class Run implements RunOutcome {
     const endingFrom = before.full?.thisUpdate.getTime() ?? 0;
     const base = restart ? this.#facts.thisUpdate : before.full?.thisUpdate ?? this.#facts.thisUpdate;
     const ofFull = { endingFrom, changedFrom: 0 };
+    // What was under way at the time of its base is on it.
     const ofDelta = { endingFrom, changedFrom: base.getTime() - LATE_COMMIT_MS };
     const make = (): { kind: CrlKind; entries: ScopeEntries }[] => [
       ...(full ? [{ kind: 'full' as const, entries: new ScopeEntries(false, ofFull) }] : []),

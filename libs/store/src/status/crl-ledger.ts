@@ -186,6 +186,7 @@ export class PostgresCrlLedger implements CrlLedger {
     const [some] = await this.#database.query('SELECT FROM revocation WHERE ca_id = $1 AND released_at IS NOT NULL LIMIT 1', [caId]);
     if (some === undefined) return 0;
     const fulls = (await crlHeads(this.#database, caId)).filter(({ kind }) => kind === 'full');
+    // A full CRL that was made so long after a release is without it, whatever was under way.
     const gone = await this.#database.query(
       `WITH shown AS (SELECT * FROM unnest($2::text[], $3::timestamptz[]) AS shown (scope, until))
        DELETE FROM revocation WHERE (ca_id, serial) IN (

@@ -23,13 +23,13 @@ interface ChangeRow {
 }
 
 /** What a notification is about; `serial` in hex, undefined: any of the CA's. */
-export interface RevokedNotice {
+interface RevokedNotice {
   readonly caId: number;
   readonly serial: string | undefined;
 }
 
 /** Reads a payload of `fleetroot_revoked`, `CA/SERIAL` in hex or `CA/*` of many, as the trigger `tell_revoked` writes it. undefined: neither. */
-export function readRevokedNotice(payload: string): RevokedNotice | undefined {
+function readRevokedNotice(payload: string): RevokedNotice | undefined {
   const [, ca, serial] = /^(\d+)\/(\*|(?:[0-9a-f]{2})+)$/.exec(payload) ?? [];
   return ca === undefined ? undefined : { caId: Number(ca), serial: serial === '*' ? undefined : serial };
 }
