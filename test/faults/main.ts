@@ -1,10 +1,11 @@
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { parseArgs } from 'node:util';
 import { lines } from '../support/faults.ts';
 import { table } from './report.ts';
 import { rows } from './rows.ts';
 import { type RowResult, runRow } from './run.ts';
-import type { Backend } from './site.ts';
+import { type Backend, Site } from './site.ts';
 
 const { values } = parseArgs({
   options: {
@@ -49,6 +50,20 @@ const before: RowResult[] = values.resume !== undefined && existsSync(values.res
 const work = backends.flatMap((backend) => chosen.filter((row) => row.backend === undefined || row.backend === backend).map((row) => ({ row, backend })))
   .filter(({ row, backend }) => !before.some((result) => result.row === row.id && result.backend === backend));
 
+/** Takes away what the row has made, PostgreSQL above all; a second signal does not wait for it. */
+let stoppedAt: number | undefined;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    const status = 128 + constants.signals[signal];
+    // npm hands a Ctrl-C on to its child, which the terminal has told already.
+    if (stoppedAt !== undefined && performance.now() - stoppedAt > 1000) process.exit(status);
+    if (stoppedAt !== undefined) return;
+    stoppedAt = performance.now();
+    console.error('\nstopping, and taking away what the row has made ...');
+    void Site.closeAll().catch((error: unknown) => console.error(`could not be cleaned up: ${String(error)}`)).then(() => process.exit(status));
+  });
+}
+
 console.log(`seed ${seed}, ${items} items a batch, ${work.length} rows to run, ${before.length} run before`);
 const body = work.length === 0 ? '' : await lines('ECU', items);
 const results = [...before];
@@ -58,6 +73,8 @@ for (const [i, { row, backend }] of work.entries()) {
   say(`${i + 1} of ${work.length}: ${row.title}`);
   // Each row by itself, and the same whichever others run with it.
   const result = await runRow(row, { backend, seed: seed + rows.indexOf(row), times: Math.min(row.times, times ?? row.times), body: { text: body, items }, say });
+  // What a row says that was stopped means nothing; its end is that of the process.
+  if (stoppedAt !== undefined) await new Promise(() => undefined);
   say(result.verdict);
   for (const breach of result.breaches) say(`  ${breach}`);
   results.push(result);

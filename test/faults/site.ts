@@ -29,6 +29,8 @@ const SOFTHSM = '/usr/lib/softhsm/libsofthsm2.so';
 
 /** The whole product with everything about it that a test can break; its HSM's signatures are on record. */
 export class Site {
+  static readonly #open = new Set<Site>();
+  #closing: Promise<void> | undefined;
   readonly options: SiteOptions;
   readonly folder: string;
   readonly dataDir: string;
@@ -60,6 +62,7 @@ export class Site {
 
   static async open(options: SiteOptions): Promise<Site> {
     const site = new Site(options);
+    Site.#open.add(site);
     try {
       await site.#prepare();
       await site.start();
@@ -68,6 +71,11 @@ export class Site {
       await site.close();
       throw error;
     }
+  }
+
+  /** Those that are open, wherever they were opened. */
+  static async closeAll(): Promise<void> {
+    await Promise.all([...Site.#open].map((site) => site.close()));
   }
 
   get product(): Product {
@@ -109,7 +117,12 @@ export class Site {
     return took;
   }
 
-  async close(): Promise<void> {
+  /** Again: the same promise. */
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close().finally(() => Site.#open.delete(this)));
+  }
+
+  async #close(): Promise<void> {
     await this.#product?.stop();
     this.#redis?.resume();
     await this.#redis?.stop();

@@ -1,9 +1,8 @@
 import { hash } from 'node:crypto';
 import { crlKey, type CrlHead, type CrlKind, type CrlScope, type PublishedLedger } from '@fleetroot/authority';
-import { equalBytes, PkiError } from '@fleetroot/core';
+import { equalBytes, Lru, PkiError } from '@fleetroot/core';
 import { Copy } from './copy.ts';
 import type { LedgerView } from './ledger-view.ts';
-import { Lru } from './lru.ts';
 import { within } from './patience.ts';
 
 /** One published CRL, whole, in memory. */
@@ -33,19 +32,19 @@ const READERS = 2;
  */
 export class CrlShelf {
   readonly #parts: CrlShelfParts;
-  readonly #lru: Lru<ShelvedCrl>;
+  readonly #lru: Lru<string, ShelvedCrl>;
   readonly #loads = new Map<string, { readonly number: bigint; readonly began: number; readonly done: Promise<ShelvedCrl | undefined> }>();
   readonly #ahead = new Map<string, CrlHead>();
   #readers = 0;
 
   constructor(parts: CrlShelfParts) {
     this.#parts = parts;
-    this.#lru = new Lru(parts.limit);
+    this.#lru = new Lru(parts.limit, (_, { held }) => held);
   }
 
   /** Octets in memory. */
   get held(): number {
-    return this.#lru.held;
+    return this.#lru.weight;
   }
 
   /** Reads ahead what is new and asked for, or fits beside what is. */

@@ -17,7 +17,7 @@ export interface OcspOptions {
 }
 
 export interface OcspParts extends OcspOptions {
-  readonly store: Pick<StatusStore, 'authorities' | 'onRevoked' | 'ocspAnswers'>;
+  readonly store: Pick<StatusStore, 'authorities' | 'revocations' | 'ocspAnswers'>;
   readonly signers: Pick<OcspSigners, 'signerFor'>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -30,8 +30,6 @@ export interface Ocsp {
   close(): Promise<void>;
 }
 
-/** How often the ledger is looked at for what has changed, in milliseconds. */
-const LOOK_MS = 500;
 const CLEAN_MS = 60_000;
 /** One line of log for all failures in so long, in milliseconds: requests come by the thousand. */
 const QUIET_MS = 1000;
@@ -43,7 +41,7 @@ export function startOcsp(parts: OcspParts): Ocsp {
   const keeping = new OcspKeeping((answers) => store.ocspAnswers.store(answers));
   const failed = quietly(logger, parts.control);
   const watch = new OcspWatch({
-    ledger: store, signers: parts.signers, clock, everyMs: LOOK_MS,
+    ledger: store, signers: parts.signers, clock,
     onTold: (caId, serial) => {
       responder.told(caId, serial === undefined ? undefined : toHex(serial));
       if (serial !== undefined) ahead.add(caId, serial);

@@ -1,4 +1,4 @@
-import { type Clock, PkiError } from '@fleetroot/core';
+import { type Clock, Lru, PkiError } from '@fleetroot/core';
 import {
   type CertificationAuthority, certificatesOfKey, crlBundleOf, type CrlPlace, isCurrent, isTrusted, lacksCrl, type PublishedLedger, publishedTypes,
   type PublishedTruststore, signsStatus, trustedOf,
@@ -7,7 +7,6 @@ import { ageUntil } from './caching.ts';
 import { Copy } from './copy.ts';
 import { CrlShelf, type ShelvedCrl } from './crl-shelf.ts';
 import { LedgerView, type LedgerViewOptions } from './ledger-view.ts';
-import { Lru } from './lru.ts';
 import type { PublishedObject } from './representation.ts';
 
 export interface PublishedOptions extends Pick<LedgerViewOptions, 'onAway' | 'onBack'> {
@@ -38,13 +37,13 @@ export class Published {
   readonly #clock: Clock;
   readonly #view: LedgerView;
   readonly #shelf: CrlShelf;
-  readonly #bundles: Lru<Bundle>;
+  readonly #bundles: Lru<string, Bundle>;
 
   constructor(ledger: PublishedLedger, clock: Clock, { limit = DEFAULT_LIMIT, ...options }: PublishedOptions = {}) {
     this.#clock = clock;
     this.#view = new LedgerView(ledger, clock, { ...options, onCrls: (heads) => this.#shelf.renew(heads) });
     this.#shelf = new CrlShelf({ view: this.#view, ledger, limit, ...(options.onError === undefined ? {} : { onError: options.onError }) });
-    this.#bundles = new Lru(limit / 4);
+    this.#bundles = new Lru(limit / 4, (_, { held }) => held);
   }
 
   /** Looks at the ledger from now on. What is there by then is known on return, unless the ledger is away. */
@@ -68,7 +67,7 @@ export class Published {
 
   /** Octets of CRLs in memory, of bundles too. */
   get held(): number {
-    return this.#shelf.held + this.#bundles.held;
+    return this.#shelf.held + this.#bundles.weight;
   }
 
   /** The same objects for as long as they say the same: what is read from a certificate is remembered by its CA. */

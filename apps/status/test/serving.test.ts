@@ -5,7 +5,6 @@ import { type CrlPlace, NewestCrls, type PublishedLedger } from '@fleetroot/auth
 import { caName, PkiError } from '@fleetroot/core';
 import { Copy } from '../src/copy.ts';
 import { LedgerView } from '../src/ledger-view.ts';
-import { Lru } from '../src/lru.ts';
 import { Published } from '../src/published.ts';
 import { answerWith, partOf, takesGzip } from '../src/representation.ts';
 import { crlOf, type TestCrl } from './test-crl.ts';
@@ -76,37 +75,6 @@ describe('an answer', () => {
     expect((await answerWith({ ...object, copy: noise }, { method: 'GET', headers: gzip }, at(0))).headers['content-encoding']).toBeUndefined();
     const short = new Copy(Buffer.alloc(900));
     expect(await short.gzip()).toBeUndefined();
-  });
-});
-
-describe('what is kept in memory', () => {
-  const of = (held: number) => ({ held });
-  it('is what was asked for last, up to a limit', () => {
-    const lru = new Lru<{ held: number }>(100);
-    lru.set('a', of(40));
-    lru.set('b', of(40));
-    lru.get('a');
-    lru.set('c', of(40));
-    expect([lru.peek('a'), lru.peek('b'), lru.peek('c'), lru.held]).toEqual([of(40), undefined, of(40), 80]);
-    lru.set('a', of(10));
-    expect(lru.held).toBe(50);
-  });
-  it('is always the one that was put in last, however large, and nothing beside it', () => {
-    const lru = new Lru<{ held: number }>(100);
-    lru.set('a', of(40));
-    lru.set('b', of(400));
-    expect([lru.peek('a'), lru.peek('b'), lru.held]).toEqual([undefined, of(400), 400]);
-  });
-  it('counts what grows, as long as it is the one that is kept', () => {
-    const lru = new Lru<{ held: number }>(100);
-    const a = { held: 40 };
-    lru.set('a', a);
-    lru.set('b', of(40));
-    lru.grown('a', of(40), 1000);
-    expect(lru.held).toBe(80);
-    a.held += 30;
-    lru.grown('a', a, 30);
-    expect([lru.peek('b'), lru.held]).toEqual([undefined, 70]);
   });
 });
 

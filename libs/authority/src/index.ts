@@ -57,7 +57,7 @@ export { requestedDnsNames } from './profile/requested.ts';
 export { type CompiledProfile, compileProfile, type PreparedCertificate, type ProfileIssuer } from './profile/compile.ts';
 export { dnsName } from './profile/dns-name.ts';
 export { Issuance, type IssuanceObserver, type IssuanceParts } from './issuance/issuance.ts';
-export { CHANGE_OVERLAP_MS, type CrlDemand, hasShards, publishCrl, publishCrls } from './crl/publish.ts';
+export { type CrlDemand, hasShards, publishCrl, publishCrls } from './crl/publish.ts';
 export type { CrlPublication } from './crl/publication.ts';
 export { type CrlState, dueScopes, type DueRules, type DueScope, isCrlDue } from './crl/due.ts';
 export type { CrlContent, PublishedLedger, PublishedTruststore } from './ports/published.ts';

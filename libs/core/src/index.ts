@@ -14,3 +14,5 @@ export { type CrashPoint, crashPoint, crashPoints } from './crash-point.ts';
 export { LedgerKey, serialDay, type SerialSource } from './ledger-key.ts';
 export { NEVER_AGAIN } from './exit-status.ts';
 export { replaceFile } from './replace-file.ts';
+export { CLOCKS_WITHIN_MS, COMMIT_WITHIN_MS, LATE_COMMIT_MS, STATEMENT_WITHIN_MS } from './late-commit.ts';
+export { Lru } from './lru.ts';

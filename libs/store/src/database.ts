@@ -1,6 +1,6 @@
 import { PrismaPg } from '@prisma/adapter-pg';
 import { Pool, type PoolClient, types as pgTypes } from 'pg';
-import { isPkiError, type Secret } from '@fleetroot/core';
+import { COMMIT_WITHIN_MS, isPkiError, PkiError, type Secret, STATEMENT_WITHIN_MS } from '@fleetroot/core';
 import { sqlState, storeError } from './errors.ts';
 import { PrismaClient } from './generated/client.ts';
 
@@ -17,12 +17,12 @@ export interface Transaction extends Queryable {
    * fails, the transaction does. Its rows are there once the transaction is committed; the promise may be left alone.
    */
   send<Row extends object>(text: string, values?: readonly unknown[]): Promise<readonly Row[]>;
+  /** A row that tells when it changed comes next: COMMIT is sent within `COMMIT_WITHIN_MS`, or the transaction fails (LATE_COMMIT_MS). */
+  commitsSoon(): void;
 }
 
 export type PrismaTransaction = Parameters<Parameters<PrismaClient['$transaction']>[0]>[0];
 
-/** A statement that takes longer is a fault: the work of one is milliseconds. */
-const STATEMENT_TIMEOUT_MS = 10_000;
 const REPORT_TIMEOUT_MS = 30_000;
 
 /** bigint columns are bigint, not text. */
@@ -44,7 +44,7 @@ export class Database implements Queryable {
     this.#pool = new Pool({
       connectionString: databaseUrl.reveal(), max: pool, types, pipeline: true,
       connectionTimeoutMillis: connectWithinMs, keepAlive: true, allowExitOnIdle: false,
-      statement_timeout: STATEMENT_TIMEOUT_MS, lock_timeout: STATEMENT_TIMEOUT_MS, idle_in_transaction_session_timeout: 30_000,
+      statement_timeout: STATEMENT_WITHIN_MS, lock_timeout: STATEMENT_WITHIN_MS, idle_in_transaction_session_timeout: 30_000,
       // Above every statement timeout: only a peer that vanished without a word gets here.
       query_timeout: REPORT_TIMEOUT_MS + 5000,
     });
@@ -52,7 +52,7 @@ export class Database implements Queryable {
     this.#pool.on('error', () => undefined);
     this.#pool.on('connect', (client) => client.on('error', () => undefined));
     this.#prisma = new PrismaClient({
-      adapter: new PrismaPg(this.#pool), transactionOptions: { maxWait: 5000, timeout: STATEMENT_TIMEOUT_MS },
+      adapter: new PrismaPg(this.#pool), transactionOptions: { maxWait: 5000, timeout: STATEMENT_WITHIN_MS },
       errorFormat: 'minimal',
     });
   }
@@ -82,9 +82,12 @@ export class Database implements Queryable {
       sent.push(answer);
       return answer;
     };
+    let commitBefore = Infinity;
+    const commitsSoon = (): void => { commitBefore = Math.min(commitBefore, performance.now() + COMMIT_WITHIN_MS); };
     try {
       void send('BEGIN');
-      const result = await work({ query, send });
+      const result = await work({ query, send, commitsSoon });
+      if (commitBefore < Infinity) await answered(sent, commitBefore);
       // After a statement that failed COMMIT rolls back, and says nothing of it.
       void send('COMMIT');
       for (const answer of sent) await answer;
@@ -126,6 +129,12 @@ export class Database implements Queryable {
     await this.#prisma.$disconnect();
     await this.#pool.end();
   }
+}
+
+/** @throws where a statement failed, or the time is over (by `performance.now`) when the last one has answered */
+async function answered(sent: readonly Promise<unknown>[], before: number): Promise<void> {
+  for (const answer of sent) await answer;
+  if (performance.now() > before) throw new PkiError('store.unavailable', 'a change would be visible too long after its time: it is taken back, and may be made again');
 }
 
 /** SQLSTATE of whatever comes after the statement that failed: in_failed_sql_transaction. */

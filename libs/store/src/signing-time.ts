@@ -1,7 +1,4 @@
-import { PkiError } from '@fleetroot/core';
-
-/** How far the clock of a process that signs may be from the database's, and behind what was signed last (I24). */
-const BOUND_MS = 5000;
+import { CLOCKS_WITHIN_MS, PkiError } from '@fleetroot/core';
 
 /**
  * @throws PkiError `clock.skew` where `signedAt` is further than the bound from the database's clock, or further behind
@@ -9,12 +6,12 @@ const BOUND_MS = 5000;
  */
 export function requireSaneTime(signedAt: Date, databaseNow: Date, lastSignedAt: Date | null): void {
   const ahead = signedAt.getTime() - databaseNow.getTime();
-  if (Math.abs(ahead) > BOUND_MS) {
+  if (Math.abs(ahead) > CLOCKS_WITHIN_MS) {
     throw new PkiError('clock.skew', `the clock of this process is ${Math.abs(Math.round(ahead / 1000))} s ${ahead > 0 ? 'ahead of' : 'behind'} the database's: set the clocks right`, {
       data: { milliseconds: Math.round(ahead) },
     });
   }
-  if (lastSignedAt !== null && signedAt.getTime() < lastSignedAt.getTime() - BOUND_MS) {
+  if (lastSignedAt !== null && signedAt.getTime() < lastSignedAt.getTime() - CLOCKS_WITHIN_MS) {
     throw new PkiError('clock.skew', `the clock is behind the time this CA last signed for (${lastSignedAt.toISOString()}): set it right`);
   }
 }

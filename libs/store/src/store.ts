@@ -12,6 +12,7 @@ import { LedgerArchive } from './archive/archive.ts';
 import { PostgresAuditLog } from './audit-log.ts';
 import { PostgresAuthorityLedger } from './authorities/authority-ledger.ts';
 import { PostgresClientLedger } from './authorize/client-ledger.ts';
+import { PostgresRevocationFeed } from './status/revocation-feed.ts';
 import { PostgresBatchLedger } from './batches/batch-ledger.ts';
 import { PostgresUploadLedger } from './batches/upload-ledger.ts';
 import { PostgresWaitingChunks } from './batches/waiting-chunks.ts';
@@ -106,7 +107,7 @@ export async function openStore({ databaseUrl, ledgerKey, pool, connectWithinMs 
     madeKeys: new PostgresMadeKeyLedger(database),
     issuance: new PostgresIssuanceLedger(database, ledgerKey, listener),
     certificates: new PostgresCertificateLedger(database, ledgerKey),
-    clients: new PostgresClientLedger(database, ledgerKey, listener),
+    clients: new PostgresClientLedger(database, ledgerKey, new PostgresRevocationFeed(database, listener)),
     revocations: new PostgresRevocationLedger(database),
     revocationJobs: new PostgresRevocationJobLedger(database, ledgerKey),
     compromises: new PostgresCompromiseLedger(database),

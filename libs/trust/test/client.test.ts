@@ -1,7 +1,7 @@
 import { generateKeyPairSync, hash } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { PkiError } from '@fleetroot/core';
-import { type ClientAuthority, ClientAuthorizer, type ClientKey, type ClientLedger, type ClientRecord, type StatusChanges } from '@fleetroot/trust';
+import { type ChangedRevocation, type ClientAuthority, ClientAuthorizer, type ClientKey, type ClientLedger, type ClientRecord, type RevocationChanges } from '@fleetroot/trust';
 import { extension, parseCertificate, readBlockedKeys } from '@fleetroot/x509';
 import { certify, named, type SoftwareCa } from '../../../test/support/software-ca.ts';
 
@@ -22,7 +22,7 @@ class Ledger implements ClientLedger {
   away = false;
   /** Set: answers wait for it. */
   gate: Promise<void> | undefined;
-  listed: StatusChanges['changed'] = [];
+  listed: readonly ChangedRevocation[] = [];
   looks = 0;
 
   put({ certificate }: SoftwareCa, more: Partial<ClientRecord> = {}): void {
@@ -39,10 +39,10 @@ class Ledger implements ClientLedger {
     return read;
   }
 
-  async changes(): Promise<StatusChanges> {
+  async changes(): Promise<RevocationChanges> {
     this.looks++;
     if (this.away) throw new PkiError('store.unavailable');
-    return { at: new Date(), changed: this.listed, many: [] };
+    return { at: new Date(), changed: this.listed };
   }
 
   async members(): Promise<ReadonlyMap<string, readonly number[]>> {
@@ -127,7 +127,7 @@ describe('what is known', () => {
       ledger.gap();
       expect(await reason(of, good)).toBe('allowed');
       ledger.put(good, { keyBlocked: true });
-      ledger.listed = [change];
+      ledger.listed = [{ ...change, changedAt: new Date() }];
       await vi.advanceTimersByTimeAsync(600);
       expect(await reason(of, good)).toBe('key.blocked');
       ledger.listed = [];
@@ -226,7 +226,7 @@ describe('the ledger', () => {
   it('whose clock is far from ours is not trusted', async () => {
     const [good, of] = [leaf(), texts()];
     ledger.put(good);
-    ledger.changes = async () => ({ at: new Date(Date.now() + 120_000), changed: [], many: [] });
+    ledger.changes = async () => ({ at: new Date(Date.now() + 120_000), changed: [] });
     expect(await reason(of, good)).toBe('clock.skew');
   });
 });

@@ -1,5 +1,5 @@
 import { type AuthorityLedger, type CrlLedger, dueScopes, signsStatus } from '@fleetroot/authority';
-import type { Clock } from '@fleetroot/core';
+import { type Clock, LATE_COMMIT_MS } from '@fleetroot/core';
 import type { JobProducer } from '@fleetroot/queue';
 import type { Logger } from '@fleetroot/telemetry';
 import type { Task } from '../task.ts';
@@ -59,7 +59,7 @@ async function dueOf({ crls, refreshPercent }: CrlParts, caId: number, now: Date
   const [scopes, heads] = await Promise.all([crls.scopes(caId), crls.heads(caId)]);
   const oldest = Math.min(...heads.filter(({ kind }) => kind === 'delta').map(({ thisUpdate }) => thisUpdate.getTime()), now.getTime());
   // A transaction that was under way when we looked last may have been committed since.
-  const since = new Date(Math.max(oldest, (shownUntil ?? 0) - OF_ITS_OWN_MS));
+  const since = new Date(Math.max(oldest, (shownUntil ?? 0) - LATE_COMMIT_MS));
   const changes = (await crls.changes(caId, since, now)).filter(({ newestAt }) => newestAt.getTime() <= now.getTime() - OF_ITS_OWN_MS);
   return dueScopes({ scopes, heads, changes }, { now, refreshPercent, overlapMs: -SAME_SECOND_MS });
 }

@@ -1,4 +1,4 @@
-import { PkiError } from '@fleetroot/core';
+import { LATE_COMMIT_MS, PkiError } from '@fleetroot/core';
 import { signsStatus } from '../hierarchy/state.ts';
 import type { CrlHead, CrlScope, CrlScopeFacts, PublishedCrl } from '../ports/crl.ts';
 import type { CrlLedger } from '../ports/status.ts';
@@ -9,8 +9,6 @@ import { runCrls } from './run.ts';
 /** `due`: what is due; `all`: everything, whether it is due or not; else the shards of so many, where they are missing. */
 export type CrlDemand = 'due' | 'all' | { readonly shards: number };
 
-/** A change that is this old when a CRL is made is on it: the longest transaction, and the difference of two clocks (I24), in milliseconds. */
-export const CHANGE_OVERLAP_MS = 20_000;
 const REFRESH_PERCENT = 50;
 /** Another publisher may overtake between reading the entries and the swap; so often is enough for any of them to win. */
 const ATTEMPTS = 4;
@@ -66,7 +64,7 @@ export async function publishCrl(publication: CrlPublication): Promise<Published
 async function demanded(publication: CrlPublication, demand: CrlDemand, heads: readonly CrlHead[]): Promise<readonly DueScope[]> {
   const { crls, authority, clock, refreshPercent = REFRESH_PERCENT, smallShard } = publication;
   const now = clock.now();
-  const rules = { now, refreshPercent, overlapMs: CHANGE_OVERLAP_MS, ...(smallShard === undefined ? {} : { smallShard }) };
+  const rules = { now, refreshPercent, overlapMs: LATE_COMMIT_MS, ...(smallShard === undefined ? {} : { smallShard }) };
   const head = headsByScope(heads);
   if (typeof demand === 'object') {
     const scopes = (await crls.shardsOf(authority.id, demand.shards)).filter(({ scope }) => head(scope, 'full') === undefined);
@@ -90,7 +88,7 @@ const newestOf = (heads: readonly CrlHead[]): Date | undefined =>
 function changedSince(scopes: readonly CrlScopeFacts[], heads: readonly CrlHead[]): Date {
   const head = headsByScope(heads);
   const shown = scopes.flatMap(({ scope }) => head(scope, 'delta')?.thisUpdate.getTime() ?? []);
-  return new Date(shown.length === 0 ? 0 : Math.min(...shown) - CHANGE_OVERLAP_MS);
+  return new Date(shown.length === 0 ? 0 : Math.min(...shown) - LATE_COMMIT_MS);
 }
 
 /** Whether a certificate that names one of so many shards may be handed out: each of them has a CRL (I17). */

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import type { AuditEvent } from '@fleetroot/audit';
-import { crashPoint, PkiError, toHex } from '@fleetroot/core';
+import { crashPoint, LATE_COMMIT_MS, PkiError, toHex } from '@fleetroot/core';
 import {
   assembleCrl, buildCrlTbs, keyIdentifier, parseAnyCrl, type ParsedCertificate, type ParsedCrl, parseCertificate, type SignatureAlgorithm, verifySignature,
 } from '@fleetroot/x509';
@@ -13,8 +13,6 @@ import { ListedScopes, placeOf, ScopeEntries } from './scope-entries.ts';
 
 /** How far the clocks of two publishers may be apart, in milliseconds. */
 const CLOCKS_DIFFER_MS = 5000;
-/** A delta has what changed since so long before its base: a transaction that was under way then, in milliseconds. */
-const DELTA_OVERLAP_MS = 60_000;
 /** CRLs of so many octets together are signed and swapped in at once. */
 const BATCH_OCTETS = 8_000_000;
 /** So often a swap is tried that another publisher has overtaken. */
@@ -120,7 +118,8 @@ class Run implements RunOutcome {
     const endingFrom = before.full?.thisUpdate.getTime() ?? 0;
     const base = restart ? this.#facts.thisUpdate : before.full?.thisUpdate ?? this.#facts.thisUpdate;
     const ofFull = { endingFrom, changedFrom: 0 };
-    const ofDelta = { endingFrom, changedFrom: base.getTime() - DELTA_OVERLAP_MS };
+    // What was under way at the time of its base is on it.
+    const ofDelta = { endingFrom, changedFrom: base.getTime() - LATE_COMMIT_MS };
     const make = (): { kind: CrlKind; entries: ScopeEntries }[] => [
       ...(full ? [{ kind: 'full' as const, entries: new ScopeEntries(false, ofFull) }] : []),
       ...(delta ? [{ kind: 'delta' as const, entries: new ScopeEntries(true, ofDelta) }] : []),

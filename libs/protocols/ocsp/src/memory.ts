@@ -1,4 +1,5 @@
 import type { CertificateStatus } from '@fleetroot/authority';
+import { Lru } from '@fleetroot/core';
 import type { SignedAnswer } from './reply.ts';
 import type { Told } from './told.ts';
 
@@ -24,18 +25,16 @@ const OVERHEAD = 1000;
  * told of is not taken for true any more, but stays: where nothing has changed, its answer still holds.
  */
 export class AnswerMemory {
-  readonly #limit: number;
   readonly #told: Told;
-  readonly #entries = new Map<string, Remembered>();
-  #octets = 0;
+  readonly #entries: Lru<string, Remembered>;
 
   constructor(limit: number, told: Told) {
-    this.#limit = limit;
     this.#told = told;
+    this.#entries = new Lru(limit, octetsOf);
   }
 
   get octets(): number {
-    return this.#octets;
+    return this.#entries.weight;
   }
 
   get size(): number {
@@ -45,34 +44,17 @@ export class AnswerMemory {
   /** undefined: nothing, or nothing that is known to be true still. */
   get(certId: string): Remembered | undefined {
     const found = this.#entries.get(certId);
-    if (found === undefined || this.#told.since(found.moment, found.caId, found.name)) return undefined;
-    this.#entries.delete(certId);
-    this.#entries.set(certId, found);
-    return found;
+    return found === undefined || this.#told.since(found.moment, found.caId, found.name) ? undefined : found;
   }
 
   /** Also what is not known to be true any more. */
   held(certId: string): Remembered | undefined {
-    return this.#entries.get(certId);
+    return this.#entries.peek(certId);
   }
 
   /** Not where it was told of since it was read: what was read then may be wrong now. */
   put(certId: string, entry: Remembered): void {
-    if (this.#told.since(entry.moment, entry.caId, entry.name)) return;
-    this.#drop(certId);
-    this.#entries.set(certId, entry);
-    this.#octets += octetsOf(certId, entry);
-    for (const [oldest] of this.#entries) {
-      if (this.#octets <= this.#limit) break;
-      this.#drop(oldest);
-    }
-  }
-
-  #drop(certId: string): void {
-    const found = this.#entries.get(certId);
-    if (found === undefined) return;
-    this.#entries.delete(certId);
-    this.#octets -= octetsOf(certId, found);
+    if (!this.#told.since(entry.moment, entry.caId, entry.name)) this.#entries.set(certId, entry);
   }
 }
 

@@ -4,7 +4,7 @@ import {
 } from '@fleetroot/authority';
 import { type CaName, PkiError } from '@fleetroot/core';
 import { appendEvent } from '../audit-log.ts';
-import type { Queryable } from '../database.ts';
+import type { Queryable, Transaction } from '../database.ts';
 import { askForCrl } from '../status/ask-for-crl.ts';
 import { blockKey } from '../status/block-key.ts';
 import { reasonName } from '../status/reason-name.ts';
@@ -22,7 +22,7 @@ const FOR_A_TIME: readonly number[] = [revocationReasons.certificateHold, revoca
  * See AuthorityLedger.revoke. A certificate that the CA has signed for itself is on no CRL: that it is not trusted any more
  * is told by the CA's state.
  */
-export async function revokeAuthority(tx: Queryable, revocation: NewCaRevocation, event: AuditEvent): Promise<Outcome> {
+export async function revokeAuthority(tx: Transaction, revocation: NewCaRevocation, event: AuditEvent): Promise<Outcome> {
   if (FOR_A_TIME.includes(revocation.reason)) {
     throw new PkiError('revocation.conflict', 'a CA is revoked for good: certificateHold and removeFromCRL are for certificates of ECUs and servers');
   }

@@ -1,8 +1,7 @@
 import type { LedgerKey } from '@fleetroot/core';
-import type { ClientKey, ClientLedger, ClientRecord, StatusChanges } from '@fleetroot/trust';
+import type { ClientKey, ClientLedger, ClientRecord, RevocationChanges, RevocationFeed } from '@fleetroot/trust';
 import type { Database } from '../database.ts';
 import { openVin } from '../fleet/vehicles.ts';
-import type { Listener } from '../listener.ts';
 
 interface ClientRow {
   readonly sha256: Buffer;
@@ -34,32 +33,18 @@ const CLIENTS = `
     SELECT reason FROM revocation WHERE revocation.ca_id = asked.ca_id AND revocation.serial = asked.serial AND released_at IS NULL LIMIT 1) r ON true
   ORDER BY asked.place`;
 
-/** More changes of one CA than this are told as "many". */
-const MOST_CHANGES = 5000;
-
-/** One row at least, for the time: that of the statement's begin, before anything it does not see. */
-const CHANGES = `
-  SELECT t.at, r.ca_id, r.serial, r.spki_sha256
-  FROM (SELECT statement_timestamp() AS at) t
-  LEFT JOIN LATERAL (
-    SELECT changed.ca_id, changed.serial,
-           CASE changed.reason WHEN 1 THEN (SELECT spki_sha256 FROM certificate c WHERE c.ca_id = changed.ca_id AND c.serial = changed.serial LIMIT 1) END AS spki_sha256
-    FROM ca, LATERAL (
-      SELECT ca_id, serial, reason FROM revocation WHERE revocation.ca_id = ca.id AND changed_at > $1 ORDER BY changed_at LIMIT ${MOST_CHANGES}) changed
-    WHERE $1::timestamptz IS NOT NULL) r ON true`;
-
 /** CRLReason certificateHold, RFC 5280 section 5.3.1. */
 const HOLD = 6;
 
 export class PostgresClientLedger implements ClientLedger {
   readonly #database: Database;
   readonly #key: LedgerKey;
-  readonly #listener: Listener;
+  readonly #feed: RevocationFeed;
 
-  constructor(database: Database, key: LedgerKey, listener: Listener) {
+  constructor(database: Database, key: LedgerKey, feed: RevocationFeed) {
     this.#database = database;
     this.#key = key;
-    this.#listener = listener;
+    this.#feed = feed;
   }
 
   async clients(asked: readonly ClientKey[]): Promise<readonly (ClientRecord | undefined)[]> {
@@ -76,21 +61,8 @@ export class PostgresClientLedger implements ClientLedger {
     };
   }
 
-  async changes(since: Date | undefined): Promise<StatusChanges> {
-    const rows = await this.#database.query<{ at: Date; ca_id: number | null; serial: Buffer; spki_sha256: Buffer | null }>(CHANGES, [since ?? null]);
-    const byCa = new Map<number, { caId: number; serial: Uint8Array; keySha256?: Uint8Array }[]>();
-    for (const { ca_id: caId, serial, spki_sha256: keySha256 } of rows) {
-      if (caId === null) continue;
-      const of = byCa.get(caId) ?? [];
-      of.push({ caId, serial, ...(keySha256 === null ? {} : { keySha256 }) });
-      byCa.set(caId, of);
-    }
-    const many = [...byCa].filter(([, changed]) => changed.length >= MOST_CHANGES).map(([caId]) => caId);
-    return {
-      at: rows[0]?.at ?? new Date(0), many,
-      // Those with a key all the same: a blocked key may be that of another CA's certificate.
-      changed: [...byCa.values()].flat().filter(({ caId, keySha256 }) => keySha256 !== undefined || !many.includes(caId)),
-    };
+  changes(since: Date | undefined, limit: number): Promise<RevocationChanges> {
+    return this.#feed.changes(since, limit);
   }
 
   async members(): Promise<ReadonlyMap<string, readonly number[]>> {
@@ -101,10 +73,6 @@ export class PostgresClientLedger implements ClientLedger {
   }
 
   listen(told: (caId: number, serial: string | undefined) => void, gap: () => void): () => void {
-    return this.#listener.subscribe('fleetroot_revoked', (payload) => {
-      const [, ca, serial] = /^(\d+)\/(\*|(?:[0-9a-f]{2})+)$/.exec(payload) ?? [];
-      if (ca === undefined) return;
-      told(Number(ca), serial === '*' ? undefined : serial);
-    }, gap);
+    return this.#feed.listen(told, gap);
   }
 }

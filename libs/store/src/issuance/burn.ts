@@ -1,7 +1,7 @@
 import type { AuditEvent } from '@fleetroot/audit';
 import type { LedgerKey } from '@fleetroot/core';
 import { appendEvent } from '../audit-log.ts';
-import type { Queryable } from '../database.ts';
+import type { Transaction } from '../database.ts';
 import { askForCrl } from '../status/ask-for-crl.ts';
 
 interface IntentRow {
@@ -28,7 +28,7 @@ interface Knowledge {
  * the CRL and none is ever signed again (I8). They are derived again from the committed seed; what the attempt would
  * have refused is burned with the rest, as only its own process knew.
  */
-export async function burnOpenIntents(tx: Queryable, key: LedgerKey, chunkId: bigint, { told, untouched = [] }: Knowledge = {}): Promise<void> {
+export async function burnOpenIntents(tx: Transaction, key: LedgerKey, chunkId: bigint, { told, untouched = [] }: Knowledge = {}): Promise<void> {
   const spared = new Set(untouched);
   const intents = await tx.query<IntentRow>(
     `UPDATE intent SET state = 'abandoned', untouched = ARRAY(SELECT u FROM unnest($2::int[]) AS u WHERE u >= first AND u < first + items ORDER BY u)
@@ -51,7 +51,7 @@ function abandoned(chunkId: bigint, { id, ca_id, first, items, seed }: IntentRow
 }
 
 /** Burns the serials of single items of an intent: each signature was made, or may have been, and was not stored. */
-export async function burnItems(tx: Queryable, key: LedgerKey, intentId: bigint, ordinals: readonly number[]): Promise<void> {
+export async function burnItems(tx: Transaction, key: LedgerKey, intentId: bigint, ordinals: readonly number[]): Promise<void> {
   if (ordinals.length === 0) return;
   const [intent] = await tx.query<IntentRow>('SELECT id, ca_id, seed, signed_at, serial_form, not_after, first, items FROM intent WHERE id = $1', [intentId]);
   if (intent === undefined) return;
@@ -62,7 +62,8 @@ export async function burnItems(tx: Queryable, key: LedgerKey, intentId: bigint,
 const serialOf = (key: LedgerKey, { seed, signed_at, serial_form }: IntentRow) => (ordinal: number): Uint8Array =>
   key.deriveSerial({ seed, signedAt: signed_at, form: serial_form }, ordinal);
 
-async function burnSerials(tx: Queryable, caId: number, intentId: bigint, notAfter: Date, serials: readonly Uint8Array[]): Promise<void> {
+async function burnSerials(tx: Transaction, caId: number, intentId: bigint, notAfter: Date, serials: readonly Uint8Array[]): Promise<void> {
+  tx.commitsSoon();
   await tx.query(
     `INSERT INTO burned_serial (ca_id, serial, intent_id, not_after, burned_at, shards, shard)
      SELECT $1::int, given.serial, $2::bigint, $3::timestamptz, clock_timestamp(), profile.shards, crl_shard(given.serial, profile.shards)

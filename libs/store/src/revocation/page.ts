@@ -5,7 +5,7 @@ import {
 } from '@fleetroot/authority';
 import { equalBytes } from '@fleetroot/core';
 import { appendEvents } from '../audit-log.ts';
-import type { Queryable } from '../database.ts';
+import type { Queryable, Transaction } from '../database.ts';
 import { askForCrl } from '../status/ask-for-crl.ts';
 import { blockKeys } from '../status/block-key.ts';
 import { putRevocations, releaseHolds } from '../status/revocation-row.ts';
@@ -27,7 +27,7 @@ const CHANGES: readonly TargetOutcome[] = ['new', 'upgrade', 'released'];
 const NOTHING: RevocationPageDone = { over: true, revoked: 0 };
 
 /** See RevocationJobLedger.runPage. The job's row is locked: of two who run it at once one waits, and goes on behind the other. */
-export async function runPage(tx: Queryable, id: string, now: Date): Promise<RevocationPageDone> {
+export async function runPage(tx: Transaction, id: string, now: Date): Promise<RevocationPageDone> {
   const job = await lockJob(tx, id);
   if (job.state !== 'running') return NOTHING;
   const begins = job.begunAt === undefined;
@@ -71,7 +71,7 @@ function pageOf(tx: Queryable, { id, done }: RevocationJob): Promise<readonly Ta
      WHERE t.job_id = $1 AND t.place >= $2 AND t.place < $3 ORDER BY t.place`, [id, done, done + REVOCATION_PAGE]);
 }
 
-async function decide(tx: Queryable, job: RevocationJob, page: readonly TargetRow[], now: Date): Promise<readonly Decided[]> {
+async function decide(tx: Transaction, job: RevocationJob, page: readonly TargetRow[], now: Date): Promise<readonly Decided[]> {
   const there = page.filter(({ not_after }) => not_after !== null);
   const given = there.map(({ ca_id, serial, not_after }) => ({ caId: ca_id, serial, notAfter: not_after ?? now }));
   const outcomes: readonly { readonly outcome: TargetOutcome }[] = job.reason === 'removeFromCRL'

@@ -3,7 +3,7 @@ import {
   type CaState, type CrlHead, type CrlKind, type CrlLedger, type CrlScope, type CrlScopeFacts, type CrlSwap, type ForeignCrl, type ListedEntry,
   type ListedRevocation, may, type PlannedCrl, type PublishedCrl, type RevokedEntry, type ScopeChanges, type WantedEntries,
 } from '@fleetroot/authority';
-import { PkiError, type Secret } from '@fleetroot/core';
+import { LATE_COMMIT_MS, PkiError, type Secret } from '@fleetroot/core';
 import { appendEvent } from '../audit-log.ts';
 import type { Database, Queryable } from '../database.ts';
 import { advances, requireSaneTime } from '../signing-time.ts';
@@ -16,8 +16,6 @@ const PAGE = 10_000;
 /** The octets of so many published CRLs are kept: of the whole CA, and of each shard and delta. A CRL of each revocation would fill the disk. */
 const KEPT = 16;
 const KEPT_OF_MANY = 4;
-/** A full CRL that was made so long after a release is without it, whatever was under way, in milliseconds. */
-const AFTER_RELEASE_MS = 60_000;
 const FORGOTTEN_AT_ONCE = 10_000;
 /** Of a bigint. RFC 5280 section 5.2.3 allows numbers of 20 octets; our own are times in milliseconds. */
 const LARGEST_NUMBER = 2n ** 63n - 1n;
@@ -188,6 +186,7 @@ export class PostgresCrlLedger implements CrlLedger {
     const [some] = await this.#database.query('SELECT FROM revocation WHERE ca_id = $1 AND released_at IS NOT NULL LIMIT 1', [caId]);
     if (some === undefined) return 0;
     const fulls = (await crlHeads(this.#database, caId)).filter(({ kind }) => kind === 'full');
+    // A full CRL that was made so long after a release is without it, whatever was under way.
     const gone = await this.#database.query(
       `WITH shown AS (SELECT * FROM unnest($2::text[], $3::timestamptz[]) AS shown (scope, until))
        DELETE FROM revocation WHERE (ca_id, serial) IN (
@@ -197,7 +196,7 @@ export class PostgresCrlLedger implements CrlLedger {
            AND (r.shards = 1 OR r.released_at < (SELECT until FROM shown WHERE scope = r.shards || '/' || r.shard))
          ORDER BY r.serial LIMIT $4 FOR UPDATE SKIP LOCKED)
        RETURNING serial`,
-      [caId, fulls.map(({ scope }) => scope), fulls.map(({ thisUpdate }) => new Date(thisUpdate.getTime() - AFTER_RELEASE_MS)), FORGOTTEN_AT_ONCE]);
+      [caId, fulls.map(({ scope }) => scope), fulls.map(({ thisUpdate }) => new Date(thisUpdate.getTime() - LATE_COMMIT_MS)), FORGOTTEN_AT_ONCE]);
     return gone.length;
   }
 

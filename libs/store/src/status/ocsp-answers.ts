@@ -13,10 +13,6 @@ export interface SerialOfCa {
   readonly serial: Uint8Array;
 }
 
-export interface ChangedRevocation extends SerialOfCa {
-  readonly changedAt: Date;
-}
-
 /** Rows that a clean-up removes at most. */
 const REMOVED_AT_ONCE = 5000;
 
@@ -65,21 +61,6 @@ export class OcspAnswers {
     await this.#database.query(
       `DELETE FROM status_cache.ocsp_answer WHERE key IN (
          SELECT key FROM status_cache.ocsp_answer WHERE next_update < clock_timestamp() ORDER BY next_update LIMIT $1 FOR UPDATE SKIP LOCKED)`, [REMOVED_AT_ONCE]);
-  }
-
-  /** The database's clock. */
-  async now(): Promise<Date> {
-    const [row] = await this.#database.query<{ now: Date }>('SELECT clock_timestamp() AS now');
-    return row?.now ?? new Date(0);
-  }
-
-  /** What was revoked, held, released or changed after `since` by the database's clock, of each CA the newest `limit`. */
-  async changedSince(caIds: readonly number[], since: Date, limit: number): Promise<readonly ChangedRevocation[]> {
-    const rows = await this.#database.query<{ ca_id: number; serial: Buffer; changed_at: Date }>(
-      `SELECT changed.* FROM unnest($1::int[]) AS of_ca (id) CROSS JOIN LATERAL (
-         SELECT r.ca_id, r.serial, r.changed_at FROM revocation r WHERE r.ca_id = of_ca.id AND r.changed_at > $2 ORDER BY r.changed_at DESC LIMIT $3) AS changed`,
-      [caIds, since, limit]);
-    return rows.map(({ ca_id, serial, changed_at }) => ({ caId: ca_id, serial, changedAt: changed_at }));
   }
 
   /** Serials of the CA that are revoked and have not expired, those that changed last first. */

@@ -3,7 +3,7 @@ import { type NewRevocation, type RevocationLedger, type RevocationReason, revoc
 import { PkiError, serialToBytes } from '@fleetroot/core';
 import { appendEvent } from '../audit-log.ts';
 import { caCertificateFacts } from '../authorities/ca-certificate.ts';
-import type { Database, Queryable } from '../database.ts';
+import type { Database, Queryable, Transaction } from '../database.ts';
 import { askForCrl } from './ask-for-crl.ts';
 import { blockKey } from './block-key.ts';
 import { reasonName } from './reason-name.ts';
@@ -65,7 +65,7 @@ async function blockKeyOf(tx: Queryable, { spki_sha256: ours, der }: Target, { c
   if (der !== null) await blockKey(tx, caCertificateFacts(der, 'certificate.malformed').spkiSha256, `certificate:${ca}/${serial}`);
 }
 
-async function record(tx: Queryable, revocation: NewRevocation, serial: Uint8Array, target: Target): Promise<Revoked> {
+async function record(tx: Transaction, revocation: NewRevocation, serial: Uint8Array, target: Target): Promise<Revoked> {
   const { reason, revokedAt, invalidityDate, principalId } = revocation;
   if (reason === 'removeFromCRL') return releaseHold(tx, target.ca_id, serial, principalId);
   const put = await putRevocation(tx, {
@@ -76,7 +76,7 @@ async function record(tx: Queryable, revocation: NewRevocation, serial: Uint8Arr
 }
 
 /** Only a hold is ever taken back (I12). */
-async function releaseHold(tx: Queryable, caId: number, serial: Uint8Array, principalId: number): Promise<Revoked> {
+async function releaseHold(tx: Transaction, caId: number, serial: Uint8Array, principalId: number): Promise<Revoked> {
   const [released] = await releaseHolds(tx, [{ caId, serial }], principalId);
   if (released?.revokedAt === undefined || released.outcome === 'conflict') {
     throw new PkiError('revocation.conflict', 'only a certificate on hold can be taken off the CRL');

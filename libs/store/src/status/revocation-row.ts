@@ -1,6 +1,6 @@
 import { revocationReasons, revokedAgain } from '@fleetroot/authority';
 import { PkiError } from '@fleetroot/core';
-import type { Queryable } from '../database.ts';
+import type { Queryable, Transaction } from '../database.ts';
 import { reasonName } from './reason-name.ts';
 
 export interface RevocationRow {
@@ -32,7 +32,7 @@ interface KnownRow {
 }
 
 /** Puts a revocation on record; one that is there keeps its date, and its reason unless the new one is stronger (I12). */
-export async function putRevocation(tx: Queryable, row: RevocationRow): Promise<PutRevocation> {
+export async function putRevocation(tx: Transaction, row: RevocationRow): Promise<PutRevocation> {
   const [put] = await putRevocations(tx, [row]);
   if (put === undefined) throw changedMeanwhile();
   return put;
@@ -42,7 +42,8 @@ export async function putRevocation(tx: Queryable, row: RevocationRow): Promise<
  * As `putRevocation`, for several certificates, each once; in the order given. A hold that was released is no revocation:
  * its row is written over. Rows are locked in the order of CA and serial, so that two of these never wait for each other.
  */
-export async function putRevocations(tx: Queryable, rows: readonly RevocationRow[]): Promise<readonly PutRevocation[]> {
+export async function putRevocations(tx: Transaction, rows: readonly RevocationRow[]): Promise<readonly PutRevocation[]> {
+  tx.commitsSoon();
   const added = new Set((await insert(tx, rows)).map(keyOf));
   const met = rows.filter((row) => !added.has(keyOf({ ca_id: row.caId, serial: row.serial })));
   const known = new Map((await lockKnown(tx, met)).map((row) => [keyOf(row), row]));
@@ -67,7 +68,7 @@ export type Released = 'released' | 'same' | 'conflict';
  * In the order given. The rows stay, for deltas to tell of, until a full CRL is without them.
  */
 export async function releaseHolds(
-  tx: Queryable, targets: readonly { readonly caId: number; readonly serial: Uint8Array }[], principalId: number,
+  tx: Transaction, targets: readonly { readonly caId: number; readonly serial: Uint8Array }[], principalId: number,
 ): Promise<readonly { readonly outcome: Released; readonly revokedAt: Date | undefined }[]> {
   const known = new Map((await lockKnown(tx, targets)).map((row) => [keyOf(row), row]));
   const outcomes = targets.map(({ caId, serial }) => {
@@ -77,6 +78,7 @@ export async function releaseHolds(
   });
   const held = outcomes.filter(({ outcome }) => outcome === 'released');
   if (held.length > 0) {
+    tx.commitsSoon();
     await tx.query(
       `UPDATE revocation r SET released_at = clock_timestamp(), principal_id = $3
        FROM unnest($1::int[], $2::bytea[]) AS k (ca_id, serial) WHERE r.ca_id = k.ca_id AND r.serial = k.serial`,

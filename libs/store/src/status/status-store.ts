@@ -2,7 +2,7 @@ import type {
   CeremonyCertificate, CertificateStatus, CertificationAuthority, CrlHead, CrlKind, CrlScope, PublishedCrl, StatusLedger, StoredFilter,
 } from '@fleetroot/authority';
 import type { Secret } from '@fleetroot/core';
-import type { TruststoreVersion } from '@fleetroot/trust';
+import type { RevocationFeed, TruststoreVersion } from '@fleetroot/trust';
 import { readAuthorities } from '../authorities/authority-row.ts';
 import { usableCertificatesOf } from '../authorities/ceremony-certificates.ts';
 import { Database } from '../database.ts';
@@ -12,6 +12,7 @@ import { keptFilterDeltas, newestFullFilter } from './filter-ledger.ts';
 import { OcspAnswers } from './ocsp-answers.ts';
 import { crlHeads, latestCrl } from './published-crl.ts';
 import { PublishedReader } from './published-reader.ts';
+import { PostgresRevocationFeed } from './revocation-feed.ts';
 import { certificateStatuses } from './statuses.ts';
 
 export interface StatusStoreOptions {
@@ -25,7 +26,9 @@ export interface StatusStoreOptions {
 export class StatusStore implements StatusLedger {
   readonly #database: Database;
   readonly #truststores: PrismaTruststoreLedger;
-  readonly #revoked: Listener;
+  readonly #listener: Listener;
+  /** What is revoked, held or released. */
+  readonly revocations: RevocationFeed;
   readonly ocspAnswers: OcspAnswers;
   /** What is served to everybody. */
   readonly published: PublishedReader;
@@ -34,16 +37,9 @@ export class StatusStore implements StatusLedger {
     this.#database = new Database(databaseUrl, pool);
     this.#truststores = new PrismaTruststoreLedger(this.#database);
     this.published = new PublishedReader(this.#database, this.#truststores);
-    this.#revoked = new Listener(databaseUrl, ['fleetroot_revoked']);
+    this.#listener = new Listener(databaseUrl, ['fleetroot_revoked']);
+    this.revocations = new PostgresRevocationFeed(this.#database, this.#listener);
     this.ocspAnswers = new OcspAnswers(this.#database);
-  }
-
-  /**
-   * Hears what is revoked, held or released: `CA/SERIAL` in hex, or `CA/*` of many. `connected` is called each time that
-   * listening begins: what happened before then is not told.
-   */
-  onRevoked(tell: (payload: string) => void, connected: () => void): () => void {
-    return this.#revoked.subscribe('fleetroot_revoked', tell, connected);
   }
 
   authorities(): Promise<readonly CertificationAuthority[]> {
@@ -105,7 +101,7 @@ export class StatusStore implements StatusLedger {
   }
 
   async close(): Promise<void> {
-    await this.#revoked.close();
+    await this.#listener.close();
     await this.#database.close();
   }
 }

@@ -1,7 +1,6 @@
 import { hash } from 'node:crypto';
-import { type Clock, equalBytes, isPkiError } from '@fleetroot/core';
+import { type Clock, equalBytes, isPkiError, Lru } from '@fleetroot/core';
 import type { BlockedKeys } from '@fleetroot/x509';
-import { Lru } from './lru.ts';
 import type { ClientAuthority, ClientLedger, ClientRecord } from './ports.ts';
 import { present, type Presented, type Refused } from './presented.ts';
 import { type ClientReason, clientReasons } from './reason.ts';

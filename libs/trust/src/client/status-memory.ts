@@ -1,6 +1,5 @@
-import { toHex } from '@fleetroot/core';
+import { Lru, toHex } from '@fleetroot/core';
 import { LookUps } from './look-ups.ts';
-import { Lru } from './lru.ts';
 import type { ClientLedger, ClientRecord } from './ports.ts';
 import type { Presented } from './presented.ts';
 
