@@ -1,0 +1,163 @@
+// How soon a revocation is seen, and what it costs, with few and with many revoked.
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client } from 'pg';
+import { crlShard } from '@fleetroot/authority';
+import { der } from '@fleetroot/x509';
+import { showing } from './bar.ts';
+import { copyIn, encodeRow } from './copy-in.ts';
+import { cpuUse, installationSeconds, takeSnapshot } from './cpu-accounting.ts';
+import { databaseUrl, installationOf, settle } from './installation.ts';
+import { type Issued, isRevoked, pathOf, revoke, serialOctets, SHARDS, type Site } from './ocsp-site.ts';
+import { beside, percentile, type Result } from './report.ts';
+
+/** Certificates whose answer is watched, whose delta is watched, and that are revoked one after the other. */
+const WATCHED = 20;
+const IN_DELTAS = 5;
+const IN_A_ROW = 200;
+const FEW = 1_000;
+const OCSP_GOAL_MS = 1_000;
+const DELTA_GOAL_MS = 10_000;
+const SAME_COST_GOAL = 0.8;
+const PATIENCE_MS = 60_000;
+
+/** Of the site: those with few and those with many revoked, and the one of each that brings the full CRLs up to date. */
+export const VISIBLE_CERTIFICATES = 2 * (WATCHED + IN_DELTAS + IN_A_ROW + 1);
+
+/** Takes the last certificates of the site. `revoked` entries are in its ledger at the end, beside the site's own. */
+export async function visible(site: Site, revoked: number): Promise<Result[]> {
+  const certificates = site.issued.slice(-VISIBLE_CERTIFICATES);
+  const few = Math.min(FEW, Math.ceil(revoked / 10));
+  await putRevoked(site, few, certificates.shift()!);
+  const before = await figures(site, certificates.splice(0, VISIBLE_CERTIFICATES / 2 - 1));
+  await putRevoked(site, revoked - few, certificates.shift()!);
+  const after = await figures(site, certificates);
+  return [...rows(`with ${few} revoked`, before), ...rows(`with ${revoked} revoked`, after), ...sameCost(before, after, few, revoked)];
+}
+
+interface Figures {
+  /** Milliseconds, ascending: from the question to its answer; from the answer to OCSP, and to the served delta. */
+  readonly answered: readonly number[];
+  readonly inOcsp: readonly number[];
+  readonly inDelta: readonly number[];
+  /** Seconds of the processor, of all parts of the product, for one revocation. */
+  readonly processor: number;
+}
+
+async function figures(site: Site, certificates: readonly Issued[]): Promise<Figures> {
+  await settle();
+  const inOcsp: number[] = [];
+  for (const one of certificates.slice(0, WATCHED)) {
+    const path = pathOf(site, one);
+    if (await isRevoked(site, path, one)) throw new Error(`${one.serial} is revoked already`);
+    await revoke(site, one);
+    inOcsp.push(await timeUntil(() => isRevoked(site, path, one), 2, `OCSP does not say that ${one.serial} is revoked`));
+  }
+  const inDelta: number[] = [];
+  for (const [i, one] of certificates.slice(WATCHED, WATCHED + IN_DELTAS).entries()) {
+    // A publisher that has just published waits: they come at different moments of its turn.
+    await sleep(1_500 + (i * 1_000) / IN_DELTAS);
+    await revoke(site, one);
+    inDelta.push(await timeUntil(() => isInDelta(site, one), 20, `the delta of its shard does not name ${one.serial}`));
+  }
+  await settle();
+  const installation = await installationOf(site.product);
+  const answered: number[] = [];
+  const rest = certificates.slice(WATCHED + IN_DELTAS);
+  const before = takeSnapshot(installation);
+  for (const one of rest) {
+    const asked = performance.now();
+    await revoke(site, one);
+    answered.push(performance.now() - asked);
+  }
+  const components = new Map(cpuUse(before, takeSnapshot(installation), 1).components);
+  components.delete('client');
+  const processor = installationSeconds({ components, seconds: 0, others: 0, idle: 0 }) / rest.length;
+  const ascending = (values: readonly number[]): number[] => values.toSorted((a, b) => a - b);
+  return { answered: ascending(answered), inOcsp: ascending(inOcsp), inDelta: ascending(inDelta), processor };
+}
+
+/** Milliseconds until it holds, looked at every so many. */
+async function timeUntil(holds: () => Promise<boolean>, everyMs: number, otherwise: string): Promise<number> {
+  const began = performance.now();
+  while (!await holds()) {
+    if (performance.now() - began > PATIENCE_MS) throw new Error(otherwise);
+    await sleep(everyMs);
+  }
+  return performance.now() - began;
+}
+
+/** The delta that belongs to the CRL which the certificate points to, as it is served. */
+async function isInDelta({ product }: Site, one: Issued): Promise<boolean> {
+  const octets = serialOctets(one);
+  const answer = await fetch(`${product.status}/crl/ecu-issuing/${SHARDS}/${crlShard(octets, SHARDS)}.delta.crl`);
+  if (!answer.ok) throw new Error(`the delta of a shard answered ${answer.status}`);
+  return Buffer.from(await answer.arrayBuffer()).includes(der.integer(octets));
+}
+
+function rows(when: string, { answered, inOcsp, inDelta, processor }: Figures): Result[] {
+  const of = (what: string, sorted: readonly number[], p: number, goal?: number): Result =>
+    ({ name: `a revocation, ${when}: ${what}`, value: percentile(sorted, p), unit: 'ms', ...(goal === undefined ? {} : { goal }) });
+  return [
+    of('answered after, median', answered, 50),
+    { name: `a revocation, ${when}: processor, all parts`, value: processor * 1000, unit: 'ms' },
+    of('in OCSP after its answer, median', inOcsp, 50), of('in OCSP after its answer, longest', inOcsp, 100, OCSP_GOAL_MS),
+    of('in its delta after its answer, median', inDelta, 50), of('in its delta after its answer, longest', inDelta, 100, DELTA_GOAL_MS),
+  ];
+}
+
+/** As rates, so that more is better: of one revocation after the other, and of a second of the processor. */
+export function sameCost(before: Pick<Figures, 'answered' | 'processor'>, after: typeof before, few: number, revoked: number): Result[] {
+  const name = `revocations, with ${revoked} revoked beside ${few}`;
+  return [
+    beside(`${name}: for a second of processor time`, 1 / after.processor, '1/s', 1 / before.processor, SAME_COST_GOAL),
+    beside(`${name}: one after the other, by the median`, 1000 / percentile(after.answered, 50), '1/s', 1000 / percentile(before.answered, 50)),
+  ];
+}
+
+const COLUMNS = {
+  ca_id: 'int4', serial: 'bytea', reason: 'int4', revoked_at: 'timestamptz', not_after: 'timestamptz', principal_id: 'int4', shards: 'int4', shard: 'int4',
+  changed_at: 'timestamptz',
+} as const;
+
+/**
+ * Entries of certificates that nobody has, revoked an hour ago; returns when full CRLs with all of them are published and
+ * served. Those are asked for as anybody may: a compromised key, of `compromised`, makes its CA publish them at once.
+ */
+async function putRevoked(site: Site, count: number, compromised: Issued): Promise<void> {
+  const client = new Client({ connectionString: databaseUrl(site.product) });
+  await client.connect();
+  try {
+    const { rows: [ground] } = await client.query<{ ca: number; principal: number }>("SELECT (SELECT id FROM ca WHERE name = 'ecu-issuing') AS ca, (SELECT min(id) FROM principal) AS principal");
+    await showing(count, 'revocations put into the ledger', (onDone) => copyIn(client, 'revocation', COLUMNS, revokedRows(ground!, count, onDone)));
+    await client.query('VACUUM ANALYZE revocation');
+    await client.query('CHECKPOINT').catch(() => undefined);
+    await revoke(site, compromised, 'keyCompromise');
+    await showing(1, 'full CRL published', async (onDone) => {
+      await timeUntil(async () => {
+        const { rows: [full] } = await client.query<{ entries: number }>(
+          `SELECT entries FROM crl WHERE ca_id = $1 AND scope = 'all' AND kind = 'full' AND published_at IS NOT NULL ORDER BY number DESC LIMIT 1`, [ground!.ca]);
+        return full !== undefined && full.entries >= count;
+      }, 200, `no full CRL with ${count} more entries was published`);
+      onDone(1);
+    });
+  } finally {
+    await client.end();
+  }
+  // What is served follows what is published, and caches are filled.
+  await sleep(3_000);
+}
+
+function* revokedRows({ ca, principal }: { ca: number; principal: number }, count: number, onDone: (more: number) => void): Generator<Buffer> {
+  const hourAgo = new Date(Date.now() - 3_600_000);
+  const serial = Buffer.alloc(18, 0x41);
+  const row = encodeRow(COLUMNS, [ca, serial, 4, hourAgo, new Date(Date.now() + 300 * 86_400_000), principal, SHARDS, 0, hourAgo]);
+  const place = row.octets.subarray(row.at['serial']!, row.at['serial']! + serial.length);
+  for (let i = 0; i < count; i++) {
+    randomBytes(16).copy(place, 2);
+    row.octets.writeInt32BE(crlShard(place, SHARDS), row.at['shard']!);
+    yield row.octets;
+    if (i % 10_000 === 9_999) onDone(10_000);
+  }
+  onDone(count % 10_000);
+}
