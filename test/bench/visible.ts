@@ -9,7 +9,8 @@ import { copyIn, encodeRow } from './copy-in.ts';
 import { cpuUse, installationSeconds, takeSnapshot } from './cpu-accounting.ts';
 import { databaseUrl, installationOf, settle } from './installation.ts';
 import { type Issued, isRevoked, pathOf, revoke, serialOctets, SHARDS, type Site } from './ocsp-site.ts';
-import { beside, percentile, type Result } from './report.ts';
+import { percentile, type Result } from './report.ts';
+import { type RevocationCost, sameCost } from './revocation-cost.ts';
 
 /** Certificates whose answer is watched, whose delta is watched, and that are revoked one after the other. */
 const WATCHED = 20;
@@ -18,7 +19,6 @@ const IN_A_ROW = 200;
 const FEW = 1_000;
 const OCSP_GOAL_MS = 1_000;
 const DELTA_GOAL_MS = 10_000;
-const SAME_COST_GOAL = 0.8;
 const PATIENCE_MS = 60_000;
 
 /** Of the site: those with few and those with many revoked, and the one of each that brings the full CRLs up to date. */
@@ -35,13 +35,10 @@ export async function visible(site: Site, revoked: number): Promise<Result[]> {
   return [...rows(`with ${few} revoked`, before), ...rows(`with ${revoked} revoked`, after), ...sameCost(before, after, few, revoked)];
 }
 
-interface Figures {
-  /** Milliseconds, ascending: from the question to its answer; from the answer to OCSP, and to the served delta. */
-  readonly answered: readonly number[];
+interface Figures extends RevocationCost {
+  /** Milliseconds, ascending: from the answer to OCSP, and to the served delta. */
   readonly inOcsp: readonly number[];
   readonly inDelta: readonly number[];
-  /** Seconds of the processor, of all parts of the product, for one revocation. */
-  readonly processor: number;
 }
 
 async function figures(site: Site, certificates: readonly Issued[]): Promise<Figures> {
@@ -103,15 +100,6 @@ function rows(when: string, { answered, inOcsp, inDelta, processor }: Figures): 
     { name: `a revocation, ${when}: processor, all parts`, value: processor * 1000, unit: 'ms' },
     of('in OCSP after its answer, median', inOcsp, 50), of('in OCSP after its answer, longest', inOcsp, 100, OCSP_GOAL_MS),
     of('in its delta after its answer, median', inDelta, 50), of('in its delta after its answer, longest', inDelta, 100, DELTA_GOAL_MS),
-  ];
-}
-
-/** As rates, so that more is better: of one revocation after the other, and of a second of the processor. */
-export function sameCost(before: Pick<Figures, 'answered' | 'processor'>, after: typeof before, few: number, revoked: number): Result[] {
-  const name = `revocations, with ${revoked} revoked beside ${few}`;
-  return [
-    beside(`${name}: for a second of processor time`, 1 / after.processor, '1/s', 1 / before.processor, SAME_COST_GOAL),
-    beside(`${name}: one after the other, by the median`, 1000 / percentile(after.answered, 50), '1/s', 1000 / percentile(before.answered, 50)),
   ];
 }
 
