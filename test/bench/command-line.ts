@@ -34,7 +34,7 @@ interface Bench {
   readonly wrong?: (values: Values) => string | undefined;
 }
 
-export const revocationParts = ['ocsp', 'batch', 'visible', 'publish', 'filter'] as const;
+const revocationParts = ['ocsp', 'batch', 'visible', 'publish', 'filter'] as const;
 export type RevocationPart = (typeof revocationParts)[number];
 
 export const benches = {

@@ -167,7 +167,7 @@ export async function ocspDuringBatch(scratch: Scratch, whole: Site, { warmUp, m
 
 type Rate = Pick<LoadFigures, 'perSecond' | 'failed'>;
 
-export function good<T extends Rate>(figures: T): T {
+function good<T extends Rate>(figures: T): T {
   if (figures.failed > 0) throw new Error(`${figures.failed} answers were errors`);
   return figures;
 }

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
-import { crlShard } from '@fleetroot/authority';
+import { CHANGE_OVERLAP_MS, crlShard } from '@fleetroot/authority';
 import { der } from '@fleetroot/x509';
 import { showing } from './bar.ts';
 import { copyIn, encodeRow } from './copy-in.ts';
@@ -19,19 +19,18 @@ const IN_A_ROW = 200;
 const FEW = 1_000;
 const OCSP_GOAL_MS = 1_000;
 const DELTA_GOAL_MS = 10_000;
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 180_000;
 
-/** Of the site: those with few and those with many revoked, and the one of each that brings the full CRLs up to date. */
-export const VISIBLE_CERTIFICATES = 2 * (WATCHED + IN_DELTAS + IN_A_ROW + 1);
+/** Of the site: those with few and those with many revoked; of each, three that are revoked when the ledger has been filled. */
+export const VISIBLE_CERTIFICATES = 2 * (3 + WATCHED + IN_DELTAS + IN_A_ROW);
 
 /** Takes the last certificates of the site. `revoked` entries are in its ledger at the end, beside the site's own. */
 export async function visible(site: Site, revoked: number): Promise<Result[]> {
   const certificates = site.issued.slice(-VISIBLE_CERTIFICATES);
   const few = Math.min(FEW, Math.ceil(revoked / 10));
-  await putRevoked(site, few, certificates.shift()!);
-  const before = await figures(site, certificates.splice(0, VISIBLE_CERTIFICATES / 2 - 1));
-  await putRevoked(site, revoked - few, certificates.shift()!);
-  const after = await figures(site, certificates);
+  const half = VISIBLE_CERTIFICATES / 2;
+  const before = await figures(site, few, certificates.slice(0, half));
+  const after = await figures(site, revoked - few, certificates.slice(half));
   return [...rows(`with ${few} revoked`, before), ...rows(`with ${revoked} revoked`, after), ...sameCost(before, after, few, revoked)];
 }
 
@@ -39,10 +38,13 @@ interface Figures extends RevocationCost {
   /** Milliseconds, ascending: from the answer to OCSP, and to the served delta. */
   readonly inOcsp: readonly number[];
   readonly inDelta: readonly number[];
+  /** The same while the full CRL of the whole CA is published, since a key was compromised. */
+  readonly inDeltaBesideFull: number;
 }
 
-async function figures(site: Site, certificates: readonly Issued[]): Promise<Figures> {
-  await settle();
+/** With so many more revoked. */
+async function figures(site: Site, more: number, [compromised, beside, last, ...certificates]: readonly Issued[]): Promise<Figures> {
+  const inDeltaBesideFull = await putRevoked(site, more, { compromised: compromised!, beside: beside!, last: last! });
   const inOcsp: number[] = [];
   for (const one of certificates.slice(0, WATCHED)) {
     const path = pathOf(site, one);
@@ -54,8 +56,7 @@ async function figures(site: Site, certificates: readonly Issued[]): Promise<Fig
   for (const [i, one] of certificates.slice(WATCHED, WATCHED + IN_DELTAS).entries()) {
     // A publisher that has just published waits: they come at different moments of its turn.
     await sleep(1_500 + (i * 1_000) / IN_DELTAS);
-    await revoke(site, one);
-    inDelta.push(await timeUntil(() => isInDelta(site, one), 20, `the delta of its shard does not name ${one.serial}`));
+    inDelta.push(await timeToDelta(site, one));
   }
   await settle();
   const installation = await installationOf(site.product);
@@ -71,7 +72,7 @@ async function figures(site: Site, certificates: readonly Issued[]): Promise<Fig
   components.delete('client');
   const processor = installationSeconds({ components, seconds: 0, others: 0, idle: 0 }) / rest.length;
   const ascending = (values: readonly number[]): number[] => values.toSorted((a, b) => a - b);
-  return { answered: ascending(answered), inOcsp: ascending(inOcsp), inDelta: ascending(inDelta), processor };
+  return { answered: ascending(answered), inOcsp: ascending(inOcsp), inDelta: ascending(inDelta), inDeltaBesideFull, processor };
 }
 
 /** Milliseconds until it holds, looked at every so many. */
@@ -84,6 +85,12 @@ async function timeUntil(holds: () => Promise<boolean>, everyMs: number, otherwi
   return performance.now() - began;
 }
 
+/** Milliseconds from the answer to its revocation to the served delta that names it. */
+async function timeToDelta(site: Site, one: Issued): Promise<number> {
+  await revoke(site, one);
+  return timeUntil(() => isInDelta(site, one), 20, `the delta of its shard does not name ${one.serial}`);
+}
+
 /** The delta that belongs to the CRL which the certificate points to, as it is served. */
 async function isInDelta({ product }: Site, one: Issued): Promise<boolean> {
   const octets = serialOctets(one);
@@ -92,7 +99,7 @@ async function isInDelta({ product }: Site, one: Issued): Promise<boolean> {
   return Buffer.from(await answer.arrayBuffer()).includes(der.integer(octets));
 }
 
-function rows(when: string, { answered, inOcsp, inDelta, processor }: Figures): Result[] {
+function rows(when: string, { answered, inOcsp, inDelta, inDeltaBesideFull, processor }: Figures): Result[] {
   const of = (what: string, sorted: readonly number[], p: number, goal?: number): Result =>
     ({ name: `a revocation, ${when}: ${what}`, value: percentile(sorted, p), unit: 'ms', ...(goal === undefined ? {} : { goal }) });
   return [
@@ -100,6 +107,7 @@ function rows(when: string, { answered, inOcsp, inDelta, processor }: Figures): 
     { name: `a revocation, ${when}: processor, all parts`, value: processor * 1000, unit: 'ms' },
     of('in OCSP after its answer, median', inOcsp, 50), of('in OCSP after its answer, longest', inOcsp, 100, OCSP_GOAL_MS),
     of('in its delta after its answer, median', inDelta, 50), of('in its delta after its answer, longest', inDelta, 100, DELTA_GOAL_MS),
+    of('in its delta, right after a compromised key', [inDeltaBesideFull], 100, DELTA_GOAL_MS),
   ];
 }
 
@@ -109,10 +117,11 @@ const COLUMNS = {
 } as const;
 
 /**
- * Entries of certificates that nobody has, revoked an hour ago; returns when full CRLs with all of them are published and
- * served. Those are asked for as anybody may: a compromised key, of `compromised`, makes its CA publish them at once.
+ * Entries of certificates that nobody has, revoked an hour ago. They come into full CRLs as anybody may bring it about: a
+ * compromised key makes its CA publish them at once, and again at the first change after the overlap, by `last`. Returns when
+ * that is done; `beside` is revoked right after the compromised one: milliseconds until its delta names it.
  */
-async function putRevoked(site: Site, count: number, compromised: Issued): Promise<void> {
+async function putRevoked(site: Site, count: number, { compromised, beside, last }: Readonly<Record<'compromised' | 'beside' | 'last', Issued>>): Promise<number> {
   const client = new Client({ connectionString: databaseUrl(site.product) });
   await client.connect();
   try {
@@ -121,19 +130,25 @@ async function putRevoked(site: Site, count: number, compromised: Issued): Promi
     await client.query('VACUUM ANALYZE revocation');
     await client.query('CHECKPOINT').catch(() => undefined);
     await revoke(site, compromised, 'keyCompromise');
-    await showing(1, 'full CRL published', async (onDone) => {
+    const { rows: [{ now } = { now: new Date() }] } = await client.query<{ now: Date }>('SELECT clock_timestamp() AS now');
+    return await showing(1, 'full CRLs published', async (onDone) => {
+      const took = await timeToDelta(site, beside);
+      const settled = new Date(now.getTime() + CHANGE_OVERLAP_MS);
+      await sleep(CHANGE_OVERLAP_MS + 1_000);
+      await revoke(site, last);
       await timeUntil(async () => {
-        const { rows: [full] } = await client.query<{ entries: number }>(
-          `SELECT entries FROM crl WHERE ca_id = $1 AND scope = 'all' AND kind = 'full' AND published_at IS NOT NULL ORDER BY number DESC LIMIT 1`, [ground!.ca]);
-        return full !== undefined && full.entries >= count;
+        const { rows } = await client.query(
+          `SELECT FROM crl WHERE ca_id = $1 AND scope = 'all' AND kind = 'full' AND published_at IS NOT NULL AND entries >= $2 AND this_update > $3`, [ground!.ca, count, settled]);
+        return rows.length > 0;
       }, 200, `no full CRL with ${count} more entries was published`);
       onDone(1);
+      return took;
     });
   } finally {
     await client.end();
+    // What is served follows what is published, and the database rests.
+    await sleep(3_000);
   }
-  // What is served follows what is published, and caches are filled.
-  await sleep(3_000);
 }
 
 function* revokedRows({ ca, principal }: { ca: number; principal: number }, count: number, onDone: (more: number) => void): Generator<Buffer> {
