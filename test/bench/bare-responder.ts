@@ -11,9 +11,12 @@ export interface ReadyAnswer {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** Starts it in a process of its own; resolves with its port. A POST gets the first answer, whatever it says. */
-export function startBareResponder(scratch: Scratch, answers: readonly ReadyAnswer[]): Promise<number> {
-  const child = fork(fileURLToPath(import.meta.url), ['bare-responder'], { serialization: 'advanced' });
+/**
+ * Starts it in a process of its own, with these flags of V8; resolves with its port. A POST gets the first answer, whatever
+ * it says.
+ */
+export function startBareResponder(scratch: Scratch, answers: readonly ReadyAnswer[], flags: readonly string[]): Promise<number> {
+  const child = fork(fileURLToPath(import.meta.url), ['bare-responder'], { serialization: 'advanced', execArgv: [...process.execArgv, ...flags] });
   scratch.defer(() => void child.kill());
   return new Promise((resolve, reject) => {
     child.once('message', (port) => resolve(port as number));

@@ -13,6 +13,8 @@ describe('npm run bench', () => {
     ['single --during-batch', 'single', { items: 100_000 }],
     ['authorize --certificates 10', 'authorize', { certificates: 10, seconds: 5 }],
     ['x509 --entries 10', 'x509', { entries: 10 }],
+    ['revocation', 'revocation', { only: ['ocsp', 'batch', 'visible', 'publish', 'filter'], known: 10_000_000, revoked: 1_000_000, items: 50_000 }],
+    ['revocation --only visible,ocsp --known 10000 --revoked 6000', 'revocation', { only: ['visible', 'ocsp'], revoked: 6_000 }],
   ])('%s', (line, name, values) => expect(parse(line)).toMatchObject({ kind: 'run', name, values }));
 
   it.each([['', 'all'], ['--help', 'help'], ['-h', 'help'], ['batch --help', 'help'], ['nothing --help', 'help']])('%s: %s', (line, kind) => {
@@ -20,7 +22,7 @@ describe('npm run bench', () => {
   });
 
   it.each([
-    ['nothing', 'there is no bench nothing. There are: x509, hsm, batch, single, revocation, authorize, filter'],
+    ['nothing', 'there is no bench nothing. There are: x509, hsm, batch, single, revocation, authorize'],
     ['--items 5', 'name a bench before --items'],
     ['batch --bogus', '--bogus'],
     ['batch --items', '--items'],
@@ -34,6 +36,10 @@ describe('npm run bench', () => {
     ['single --items 10', '--items goes with --during-batch only'],
     ['single --during-batch --seconds 3', '--seconds does not go with --during-batch'],
     ['hsm --items 10', '--items'],
+    ['revocation --only crls', '--only takes words of ocsp, batch, visible, publish, filter, with commas between them, not crls'],
+    ['revocation --only', '--only'],
+    ['revocation --only=', 'with commas between them, not '],
+    ['revocation --only filter --known 10000 --revoked 6000', 'bench revocation: --revoked takes at most half of --known, 5000'],
     ['authorize --certificates 9', '--certificates takes a whole number from 10 to 100000, not 9'],
   ])('%s: wrong', (line, message) => {
     const parsed = parse(line);

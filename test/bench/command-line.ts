@@ -7,6 +7,8 @@ interface Flag {
   readonly least?: number;
   readonly most?: number;
   readonly fallback?: number;
+  /** It takes some of these words, with commas between them; all of them where it is absent. */
+  readonly among?: readonly string[];
   readonly meaning: string;
   /** Goes with this flag only. */
   readonly with?: string;
@@ -21,13 +23,19 @@ const MOST_ITEMS = 1_000_000;
 const items = count('items of the batch', 20_000, MOST_ITEMS);
 /** As `fleetroot up` allows with its own PostgreSQL. */
 const issuers = count('issuer processes', Math.min(availableParallelism(), 8), 8);
-/** Names and numbers of what was asked for; a switch that is absent is false, a number without default undefined. */
-export type Values = Readonly<Record<string, number | boolean | undefined>>;
+/** Names and values of what was asked for; a switch that is absent is false, a number without default undefined. */
+export type Values = Readonly<Record<string, Value>>;
+type Value = number | boolean | readonly string[] | undefined;
 
 interface Bench {
   readonly what: string;
   readonly flags: Readonly<Record<string, Flag>>;
+  /** What is wrong with values that are right by themselves. */
+  readonly wrong?: (values: Values) => string | undefined;
 }
+
+const revocationParts = ['ocsp', 'batch', 'visible', 'publish', 'filter'] as const;
+export type RevocationPart = (typeof revocationParts)[number];
 
 export const benches = {
   x509: {
@@ -59,10 +67,17 @@ export const benches = {
     },
   },
   revocation: {
-    what: 'OCSP from the cache and with nonces beside their floors, and how soon a revocation is seen',
+    what: 'OCSP beside its floors and beside a batch, how soon a revocation is seen, CRLs and the filter of a large ledger',
     flags: {
+      only: { takes: 'PART,...', among: revocationParts, meaning: 'these parts alone' },
       seconds: count('how long each rate is measured', 4, 600, { takes: 'S' }),
-      revoked: count('revoked certificates in the ledger for the second look', 1_000_000, 100_000_000),
+      items: count('certificates of the batch that OCSP is asked beside', 50_000, MOST_ITEMS),
+      known: count('certificates of the large ledger, of the parts publish and filter', 10_000_000, 100_000_000, { least: 10_000 }),
+      revoked: count('revoked certificates, of the parts visible, publish and filter', 1_000_000, 10_000_000, { least: 100 }),
+    },
+    wrong: ({ only, known, revoked }) => {
+      const inLedger = ['publish', 'filter'].some((part) => (only as readonly string[]).includes(part));
+      return inLedger && Number(revoked) > Number(known) / 2 ? `--revoked takes at most half of --known, ${Number(known) / 2}` : undefined;
     },
   },
   authorize: {
@@ -71,10 +86,6 @@ export const benches = {
       certificates: count('certificates that are asked about', 2_000, 100_000, { least: 10 }),
       seconds: count('how long each figure is measured', 5, 3_600, { takes: 'S' }),
     },
-  },
-  filter: {
-    what: 'the revocation filter of a large ledger: from the rows to the published octets, and each serial asked for',
-    flags: { known: count('certificates that have not expired', 100_000, 100_000_000), revoked: count('of them revoked', 10_000, 100_000_000) },
   },
 } as const satisfies Record<string, Bench>;
 
@@ -104,7 +115,10 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
       options: Object.fromEntries(Object.entries(flags).map(([flag, { takes }]) => [flag, { type: takes === undefined ? 'boolean' : 'string' } as const])),
     });
     if (positionals.length > 0) return wrong(`${positionals[0]} is one word too many (flags go behind --: npm run bench ${name} -- --items 5000)`);
-    return { kind: 'run', name, values: checked(flags, values) };
+    const asked = checked(flags, values);
+    const bench: Bench = benches[name];
+    const what = bench.wrong?.(asked);
+    return what === undefined ? { kind: 'run', name, values: asked } : wrong(`bench ${name}: ${what}`);
   } catch (error) {
     return wrong(`bench ${name}: ${(error as Error).message.replace(/\. To specify.*$/s, '')}`);
   }
@@ -115,14 +129,27 @@ const isBench = (name: string): name is BenchName => Object.hasOwn(benches, name
 const wrong = (message: string): CommandLine => ({ kind: 'wrong', message });
 
 function checked(flags: Readonly<Record<string, Flag>>, given: Readonly<Record<string, string | boolean | undefined>>): Values {
-  const values: Record<string, number | boolean | undefined> = {};
+  const values: Record<string, Value> = {};
   for (const [name, flag] of Object.entries(flags)) {
     const value = given[name];
     if (value !== undefined && flag.with !== undefined && given[flag.with] === undefined) throw new Error(`--${name} goes with --${flag.with} only`);
     if (value !== undefined && flag.without !== undefined && given[flag.without] !== undefined) throw new Error(`--${name} does not go with --${flag.without}`);
-    values[name] = flag.takes === undefined ? value === true : value === undefined ? flag.fallback : whole(name, flag, String(value));
+    values[name] = valueOf(name, flag, value);
   }
   return values;
+}
+
+function valueOf(name: string, flag: Flag, given: string | boolean | undefined): Value {
+  if (flag.takes === undefined) return given === true;
+  if (flag.among !== undefined) return given === undefined ? flag.among : some(name, flag.among, String(given));
+  return given === undefined ? flag.fallback : whole(name, flag, String(given));
+}
+
+function some(name: string, among: readonly string[], text: string): readonly string[] {
+  const words = text.split(',');
+  const unknown = words.find((word) => !among.includes(word));
+  if (unknown !== undefined) throw new Error(`--${name} takes words of ${among.join(', ')}, with commas between them, not ${unknown}`);
+  return words;
 }
 
 function whole(name: string, { least = 0, most = Infinity }: Flag, text: string): number {
@@ -134,7 +161,7 @@ function whole(name: string, { least = 0, most = Infinity }: Flag, text: string)
 export function help(): string {
   const lines = Object.entries(benches as Record<string, Bench>).flatMap(([name, { what, flags }]) => ['', `${name}: ${what}`, ...Object.entries(flags).map(([flag, f]) => {
     const left = `  --${flag}${f.takes === undefined ? '' : ` ${f.takes}`}`;
-    return `${left.padEnd(18)}${f.meaning}${f.fallback === undefined ? '' : ` (default ${f.fallback})`}${f.with === undefined ? '' : `; with --${f.with}`}`;
+    return `${left.padEnd(20)}${f.meaning}${f.among === undefined ? '' : `, of ${f.among.join(', ')}; without it all`}${f.fallback === undefined ? '' : ` (default ${f.fallback})`}${f.with === undefined ? '' : `; with --${f.with}`}`;
   })]);
   return [
     'npm run bench [BENCH] -- [FLAGS]', '',

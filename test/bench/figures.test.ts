@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { curveFigures } from './curve-arithmetic.ts';
+import { Latencies } from './latencies.ts';
 import { beside, isMet, percentile } from './report.ts';
+import { sameCost } from './revocation-cost.ts';
 
 describe('percentile, by nearest rank', () => {
   const hundred = Array.from({ length: 100 }, (_, i) => i + 1);
@@ -37,4 +39,30 @@ describe('the curve', () => {
     ['two, of which one found nothing to do', { certificates: 1_000, seconds: 1, mainThreads: [thread(1, 0), thread(0, 0)] },
       { asItIs: 1_000, discounted: 1_000, bound: 2_000, mainThreadMicros: 1_000 }],
   ])('%s', (_, point, expected) => expect(curveFigures(point)).toEqual(expected));
+});
+
+describe('latencies', () => {
+  it.each([
+    ['none', 4, [], []],
+    ['more than there is room for', 1, [3, 1, 2, 1, 30], [1, 1, 2, 3, 30]],
+    ['by size, not as text', 4, [10, 9, 100], [9, 10, 100]],
+  ])('%s', (_, room, added, expected) => {
+    const latencies = new Latencies(room);
+    for (const value of added) latencies.add(value);
+    expect([...latencies.sorted()]).toEqual(expected);
+  });
+});
+
+describe('a revocation costs the same', () => {
+  const cost = (processor: number, ...answered: number[]) => ({ processor, answered });
+
+  it.each([
+    ['with many as with few', cost(0.01, 4, 5, 6), cost(0.01, 4, 5, 6), [1, 1], true],
+    ['no: twice the processor', cost(0.01, 5), cost(0.02, 10), [0.5, 0.5], false],
+    ['yes: the clock alone says more', cost(0.01, 5), cost(0.01, 50), [1, 0.1], true],
+  ])('%s', (_, before, after, ratios, met) => {
+    const rows = sameCost(before, after, 1_000, 1_000_000);
+    expect(rows.map(({ ratio }) => ratio)).toEqual(ratios);
+    expect(isMet(rows[0]!)).toBe(met);
+  });
 });

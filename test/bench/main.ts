@@ -2,9 +2,8 @@
 import { constants } from 'node:os';
 import { benchAuthorize } from './authorize.ts';
 import { benchBatch } from './batch.ts';
-import { type BenchName, benches, help, parseCommandLine, type Values } from './command-line.ts';
+import { type BenchName, benches, help, parseCommandLine, type RevocationPart, type Values } from './command-line.ts';
 import { benchCurve } from './curve.ts';
-import { benchFilter } from './filter.ts';
 import { benchHsm } from './hsm.ts';
 import { benchPrefilled } from './prefilled.ts';
 import { benchRevocation } from './revocation.ts';
@@ -20,9 +19,10 @@ function run(name: BenchName, values: Values): Promise<void> {
   switch (name) {
     case 'x509': return benchX509(scratch, number(values, 'entries'));
     case 'hsm': return benchHsm(scratch, number(values, 'rounds'));
-    case 'filter': return benchFilter(scratch, number(values, 'known'), number(values, 'revoked'));
     case 'batch': return runBatch(values);
-    case 'revocation': return benchRevocation(scratch, number(values, 'seconds'), number(values, 'revoked'));
+    case 'revocation': return benchRevocation(scratch, new Set(values['only'] as readonly RevocationPart[]), {
+      seconds: number(values, 'seconds'), items: number(values, 'items'), known: number(values, 'known'), revoked: number(values, 'revoked'),
+    });
     case 'authorize': return benchAuthorize(scratch, number(values, 'certificates'), number(values, 'seconds'));
     case 'single': {
       const { rate, 'during-batch': duringBatch } = values;

@@ -44,6 +44,6 @@ export function print(bench: string, results: readonly Result[], about: Readonly
 }
 
 /** Nearest rank: the least value that at least `p` percent of all do not exceed. NaN where there is none. */
-export function percentile(sorted: readonly number[], p: number): number {
+export function percentile(sorted: ArrayLike<number>, p: number): number {
   return sorted[Math.max(0, Math.min(sorted.length - 1, Math.ceil((p / 100) * sorted.length) - 1))] ?? Number.NaN;
 }
