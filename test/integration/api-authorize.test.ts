@@ -246,6 +246,9 @@ describe('proxies', () => {
   test.each<Case>([
     ['nginx: good', () => ({ from: proxies.escaped, headers: ['X-SSL-Client-Cert', escaped(good)] }), 204, 'allowed'],
     ['nginx: good, again', () => ({ from: proxies.escaped, headers: ['x-ssl-client-cert', escaped(good)] }), 204, 'allowed'],
+    ['nginx: good, with a query', () => ({ from: proxies.escaped, path: '/v1/authorize/nginx?x=1', headers: ['X-SSL-Client-Cert', escaped(good)] }), 204, 'allowed'],
+    ['nginx: good, by a path that is spelled in another way', () => ({ from: proxies.escaped, path: '/v1/authorize/%6eginx', headers: ['X-SSL-Client-Cert', escaped(good)] }), 204, 'allowed'],
+    ['nginx: revoked, by a path that is spelled in another way', () => ({ from: proxies.escaped, path: '/v1/%61uthorize/nginx', headers: ['X-SSL-Client-Cert', escaped(bad)] }), 403, 'certificate.revoked'],
     ['nginx: revoked', () => ({ from: proxies.escaped, headers: ['X-SSL-Client-Cert', escaped(bad)] }), 403, 'certificate.revoked'],
     ['nginx: none', () => ({ from: proxies.escaped, headers: [] }), 401, 'certificate.missing'],
     ['nginx: an empty one', () => ({ from: proxies.escaped, headers: ['X-SSL-Client-Cert', ''] }), 401, 'certificate.missing'],
@@ -281,6 +284,13 @@ describe('proxies', () => {
     expect(answer.headers['cache-control']).toBe('no-store');
     if (reason === 'allowed') expect(answer.headers['x-fleetroot-part-number']).toBe('PN-7');
   });
+
+  test.each([['POST', '/v1/authorize/nginx'], ['HEAD', '/v1/authorize/nginx'], ['GET', '/v1/authorize/nginxx'], ['GET', '/v1/authorize/envoy'], ['GET', '/v1/authorize']])(
+    '%s %s is no question of a proxy', async (method, path) => {
+      const { status, headers } = await asProxy(plant.port, { from: proxies.escaped, method, path, headers: ['X-SSL-Client-Cert', escaped(good)] });
+      expect([404, 405]).toContain(status);
+      expect(headers['x-fleetroot-reason']).toBeUndefined();
+    });
 
   it('an answer says nothing of who was not told of, and each is counted', async () => {
     const { headers } = await asProxy(plant.port, { from: proxies.escaped });
