@@ -208,6 +208,21 @@ describe('what changes', () => {
     await soon(lowest.certificate, 'ca.revoked');
   });
 
+  it('a truststore: its CRLs go on without those of a CA that is revoked, or below one that is', async () => {
+    const gone = await addCa(plant.store, 'plant-gone');
+    await addCa(plant.store, 'plant-below', gone);
+    expect((await plant.json('PUT', '/v1/truststores/mixed', 'admin', { description: 'Mixed', cas: ['fleetroot-dev-root', 'plant-gone', 'plant-below', 'ecu-issuing'] })).status).toBe(200);
+    const crls = () => plant.fetch('GET', '/v1/truststores/mixed/crls', 'gateway');
+    expect((await crls()).status).toBe(503);
+    // As it is until the next version of the truststore.
+    await client.query("UPDATE ca SET state = 'compromised', revoked_at = now(), revocation_reason = 1 WHERE id = $1", [gone.ca.id]);
+    await expect.poll(async () => (await crls()).status, { timeout: 10_000 }).toBe(200);
+    const response = await crls();
+    expect(response.headers.get('x-fleetroot-left-out')).toBe('plant-gone, plant-below');
+    expect((await response.text()).match(/BEGIN X509 CRL/g)).toHaveLength(2);
+    expect((await plant.fetch('GET', '/v1/truststores/ecu-clients/crls', 'gateway')).headers.has('x-fleetroot-left-out')).toBe(false);
+  });
+
   it('a truststore: only CAs that are in it', async () => {
     const { certificate } = await leaf();
     expect((await ask(certificate, { truststore: 'ecu-clients' })).body.reason).toBe('truststore.not-member');
