@@ -19,7 +19,7 @@ const PER_SECOND = 500;
 const COLD_PER_SECOND = 200;
 /** Of one second at most; compiled, connected, planned. */
 const WARM_UP_MS = 1_500;
-/** Microseconds of processor time, of all processes and of the api: both well under a millisecond. */
+/** Microseconds of processor time, of api and PostgreSQL, and of the api: both well under a millisecond. */
 const COLD_GOAL = 500;
 const WARM_GOAL = 100;
 /** For so long it is measured what the installation does while nobody asks. */
@@ -58,15 +58,23 @@ export async function benchAuthorize(scratch: Scratch, certificates: number, sec
   await paced({ ...nginx, requests: nginx.requests.slice(0, few) }, COLD_PER_SECOND, few);
   const begun = takeSnapshot(installation);
   await sleep(QUIET_MS);
-  const rested = takeSnapshot(installation);
-  const cold = await paced({ ...nginx, requests: nginx.requests.slice(few) }, COLD_PER_SECOND, pems.length - few);
-  const costs = microsBeyond(cpuUse(begun, rested, 1), cpuUse(rested, takeSnapshot(installation), 1), cold.answered);
-  const ofOne = (name: string): number => costs.get(name) ?? Number.NaN;
+  const quiet = cpuUse(begun, takeSnapshot(installation), 1);
+  const firstTime = async (from: number, to: number, perSecond: number) => {
+    const before = takeSnapshot(installation);
+    const cold = await paced({ ...nginx, requests: nginx.requests.slice(from, to) }, perSecond, to - from);
+    const costs = microsBeyond(quiet, cpuUse(before, takeSnapshot(installation), 1), cold.answered);
+    return { ...cold, api: costs.get('api') ?? Number.NaN, postgres: costs.get(POSTGRES) ?? Number.NaN };
+  };
+  const half = Math.ceil((few + pems.length) / 2);
+  const cold = await firstTime(few, half, COLD_PER_SECOND);
+  const rush = await firstTime(half, pems.length, Infinity);
 
   const rows: Result[] = [
-    { name: 'known to nobody: processor time of all, beyond what they do anyway', value: [...costs.values()].reduce((sum, micros) => sum + micros, 0), unit: 'us', goal: COLD_GOAL },
-    { name: '... of the api', value: ofOne('api'), unit: 'us' }, { name: '... of PostgreSQL', value: ofOne(POSTGRES), unit: 'us' },
+    // Nobody else takes part: what others did more or less meanwhile is chance.
+    { name: 'known to nobody, 200 a second: processor time of api and PostgreSQL, beyond what they do anyway', value: cold.api + cold.postgres, unit: 'us', goal: COLD_GOAL },
+    { name: '... of the api', value: cold.api, unit: 'us' }, { name: '... of PostgreSQL', value: cold.postgres, unit: 'us' },
     { name: '... of the api, with what it does anyway', value: cold.micros, unit: 'us' },
+    { name: '... as fast as it goes: processor time of api and PostgreSQL', value: rush.api + rush.postgres, unit: 'us' }, { name: '... of the api', value: rush.api, unit: 'us' },
     { name: '... p50', value: percentile(cold.latencies, 50), unit: 'ms' }, { name: '... p99', value: percentile(cold.latencies, 99), unit: 'ms' },
   ];
   const floor = await figures(bare, seconds);
