@@ -208,6 +208,21 @@ describe('what changes', () => {
     await soon(lowest.certificate, 'ca.revoked');
   });
 
+  it('a truststore: its CRLs go on without those of a CA that is revoked, or below one that is', async () => {
+    const gone = await addCa(plant.store, 'plant-gone');
+    await addCa(plant.store, 'plant-below', gone);
+    expect((await plant.json('PUT', '/v1/truststores/mixed', 'admin', { description: 'Mixed', cas: ['fleetroot-dev-root', 'plant-gone', 'plant-below', 'ecu-issuing'] })).status).toBe(200);
+    const crls = () => plant.fetch('GET', '/v1/truststores/mixed/crls', 'gateway');
+    expect((await crls()).status).toBe(503);
+    // As it is until the next version of the truststore.
+    await client.query("UPDATE ca SET state = 'compromised', revoked_at = now(), revocation_reason = 1 WHERE id = $1", [gone.ca.id]);
+    await expect.poll(async () => (await crls()).status, { timeout: 10_000 }).toBe(200);
+    const response = await crls();
+    expect(response.headers.get('x-fleetroot-left-out')).toBe('plant-gone, plant-below');
+    expect((await response.text()).match(/BEGIN X509 CRL/g)).toHaveLength(2);
+    expect((await plant.fetch('GET', '/v1/truststores/ecu-clients/crls', 'gateway')).headers.has('x-fleetroot-left-out')).toBe(false);
+  });
+
   it('a truststore: only CAs that are in it', async () => {
     const { certificate } = await leaf();
     expect((await ask(certificate, { truststore: 'ecu-clients' })).body.reason).toBe('truststore.not-member');
@@ -246,6 +261,9 @@ describe('proxies', () => {
   test.each<Case>([
     ['nginx: good', () => ({ from: proxies.escaped, headers: ['X-SSL-Client-Cert', escaped(good)] }), 204, 'allowed'],
     ['nginx: good, again', () => ({ from: proxies.escaped, headers: ['x-ssl-client-cert', escaped(good)] }), 204, 'allowed'],
+    ['nginx: good, with a query', () => ({ from: proxies.escaped, path: '/v1/authorize/nginx?x=1', headers: ['X-SSL-Client-Cert', escaped(good)] }), 204, 'allowed'],
+    ['nginx: good, by a path that is spelled in another way', () => ({ from: proxies.escaped, path: '/v1/authorize/%6eginx', headers: ['X-SSL-Client-Cert', escaped(good)] }), 204, 'allowed'],
+    ['nginx: revoked, by a path that is spelled in another way', () => ({ from: proxies.escaped, path: '/v1/%61uthorize/nginx', headers: ['X-SSL-Client-Cert', escaped(bad)] }), 403, 'certificate.revoked'],
     ['nginx: revoked', () => ({ from: proxies.escaped, headers: ['X-SSL-Client-Cert', escaped(bad)] }), 403, 'certificate.revoked'],
     ['nginx: none', () => ({ from: proxies.escaped, headers: [] }), 401, 'certificate.missing'],
     ['nginx: an empty one', () => ({ from: proxies.escaped, headers: ['X-SSL-Client-Cert', ''] }), 401, 'certificate.missing'],
@@ -281,6 +299,13 @@ describe('proxies', () => {
     expect(answer.headers['cache-control']).toBe('no-store');
     if (reason === 'allowed') expect(answer.headers['x-fleetroot-part-number']).toBe('PN-7');
   });
+
+  test.each([['POST', '/v1/authorize/nginx'], ['HEAD', '/v1/authorize/nginx'], ['GET', '/v1/authorize/nginxx'], ['GET', '/v1/authorize/envoy'], ['GET', '/v1/authorize']])(
+    '%s %s is no question of a proxy', async (method, path) => {
+      const { status, headers } = await asProxy(plant.port, { from: proxies.escaped, method, path, headers: ['X-SSL-Client-Cert', escaped(good)] });
+      expect([404, 405]).toContain(status);
+      expect(headers['x-fleetroot-reason']).toBeUndefined();
+    });
 
   it('an answer says nothing of who was not told of, and each is counted', async () => {
     const { headers } = await asProxy(plant.port, { from: proxies.escaped });

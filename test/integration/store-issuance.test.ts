@@ -5,7 +5,7 @@ import type { ClaimedChunk } from '@fleetroot/authority';
 import { PkiError, type Secret } from '@fleetroot/core';
 import { openStore } from '@fleetroot/store';
 import {
-  acceptedBatch, day, event, intentFor, issueChunk, issuedFor, openTestLedger, requests, selfSigned, type TestLedger,
+  acceptedBatch, day, event, intentFor, issueChunk, issuedFor, openTestLedger, requests, selfSigned, sha256, type TestLedger,
 } from '../support/ledger.ts';
 
 let ledger: TestLedger;
@@ -103,6 +103,59 @@ describe('renew', () => {
     await store.issuance.renew(second!);
     expect(await sql('SELECT state, claimed_at FROM chunk WHERE id = $1', [first.chunkId])).toEqual([{ state: 'pending', claimed_at: null }]);
     await issueChunk(ledger, first.chunkId);
+  });
+});
+
+describe('a key that is proven compromised while its certificate is being signed', () => {
+  const proof = (publicKeySha256: Uint8Array) => ledger.store.compromises.compromised({ publicKeySha256, proofSha256: sha256('proof'), revokedAt: new Date(), principalId: ledger.batch.principalId });
+  const revocationsOf = (chunkId: bigint) => sql<{ ordinal: number; reason: number }>(
+    'SELECT c.ordinal, r.reason FROM certificate c JOIN revocation r USING (ca_id, serial) WHERE c.chunk_id = $1 ORDER BY 1', [chunkId]);
+  async function inFlight() {
+    const chunk = await claimNew(3);
+    const intent = intentFor(chunk);
+    const { intentId } = await ledger.store.issuance.recordIntent(chunk, intent);
+    const issued = issuedFor(ledger.key, chunk, intent);
+    return { chunk, key: issued[1]!.spkiSha256, store: () => ledger.store.issuance.complete(chunk, intentId, issued, [], issuedEvent) };
+  }
+
+  it('before it is stored: it is revoked as it is stored, and a CRL is asked for', async () => {
+    const { chunk, key, store } = await inFlight();
+    expect(await proof(key)).toMatchObject({ changed: 0, certificates: [] });
+    const before = await ledger.store.outbox.pending(1000);
+    await store();
+    expect(await revocationsOf(chunk.chunkId)).toEqual([{ ordinal: 1, reason: 1 }]);
+    expect(await sql('SELECT FROM certificate WHERE chunk_id = $1', [chunk.chunkId])).toHaveLength(3);
+    expect((await ledger.store.outbox.pending(1000)).slice(before.length)).toMatchObject([{ job: 'publish-crl', payload: { caId: ledger.ca.id } }]);
+    const told = await sql<{ payload: string }>(`SELECT payload FROM audit_event WHERE payload LIKE '{"action":"certificate.revoked"%' ORDER BY seq DESC LIMIT 1`);
+    expect(JSON.parse(told[0]!.payload)).toMatchObject({ actor: 'system:issuer', data: { reason: 'keyCompromise' } });
+    expect(await proof(key)).toMatchObject({ changed: 0, certificates: [{}] });
+  });
+
+  it('while it is being stored: whoever comes second sees the other', async () => {
+    const { chunk, key, store } = await inFlight();
+    const other = new Client({ connectionString: ledger.postgres.databaseUrl.reveal() });
+    await other.connect();
+    // Storing gets as far as its event, with its certificates in the table, and no further.
+    await other.query('BEGIN');
+    await other.query('SELECT FROM audit_head FOR UPDATE');
+    const stored = store();
+    const waiting = async (events: string) => (await sql('SELECT FROM pg_stat_activity WHERE wait_event_type = \'Lock\' AND wait_event = ANY(string_to_array($1, \' \'))', [events])).length;
+    await expect.poll(() => waiting('transactionid tuple'), { timeout: 5000 }).toBe(1);
+    const proven = proof(key);
+    await expect.poll(() => waiting('transactionid tuple advisory'), { timeout: 5000 }).toBe(2);
+    await other.query('COMMIT');
+    await other.end();
+    await stored;
+    expect(await proven).toMatchObject({ changed: 1, certificates: [{}] });
+    expect(await revocationsOf(chunk.chunkId)).toEqual([{ ordinal: 1, reason: 1 }]);
+  });
+
+  it('at any moment', async () => {
+    for (let round = 0; round < 20; round++) {
+      const { chunk, key, store } = await inFlight();
+      await Promise.all(round % 2 === 0 ? [store(), proof(key)] : [proof(key), store()]);
+      expect(await revocationsOf(chunk.chunkId)).toEqual([{ ordinal: 1, reason: 1 }]);
+    }
   });
 });
 

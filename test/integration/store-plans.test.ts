@@ -100,6 +100,18 @@ const plain = (value: unknown): string =>
 
 const modes = ['force_custom_plan', 'force_generic_plan'] as const;
 
+/** PostgreSQL compares five plans for the values at hand with one for all. */
+it.each([1, 2, 200])('what an authorizer asks of %i at once is planned once a connection', async (count) => {
+  const { rows } = await client.query<{ serial: Buffer }>('SELECT serial FROM certificate ORDER BY id LIMIT $1', [count]);
+  const [asked] = await statementsOf(() => ledger.store.clients.clients(rows.map(({ serial }) => ({ caId: ledger.ca.id, serial }))));
+  const values = asked!.values.map(literal).join(', ');
+  await client.query(`PREPARE asked AS ${asked!.text}`);
+  for (let i = 0; i < 12; i++) await client.query(`EXECUTE asked(${values})`);
+  const { rows: [plans] } = await client.query("SELECT custom_plans::int, generic_plans::int FROM pg_prepared_statements WHERE name = 'asked'");
+  await client.query('DEALLOCATE asked');
+  expect(plans).toEqual({ custom_plans: 5, generic_plans: 7 });
+});
+
 describe.each(modes)('with 30,000 certificates, %s:', (mode) => {
   const ran = async (work: () => Promise<unknown>): Promise<Ran[]> => {
     const statements = await statementsOf(work);

@@ -14,6 +14,7 @@ import { apiModule, type ApiParts, deviceModule } from './api-module.ts';
 import { Authorities } from './authorities.ts';
 import { authorizerFigures } from './authorize/figures.ts';
 import { GatewayChecks } from './authorize/gateway-checks.ts';
+import { ProxyFront } from './authorize/proxy-front.ts';
 import { Proxies } from './authorize/proxies.ts';
 import { proxyRoutes } from './authorize/proxy-routes.ts';
 import { TokenMemory } from './authorize/token-memory.ts';
@@ -130,6 +131,7 @@ export async function startApi(config: ApiConfig, logger: Logger, given: Partial
     issuerFigures(metrics, store.heartbeats, store.issuance);
     fsckFigures(metrics, store.inspections, clock);
     copiesFigures(metrics, store.heartbeats);
+    const front = new ProxyFront(parts.gatewayChecks, (error) => logger.error({ err: error }, 'a gateway\'s question failed: the client was refused'));
     const options = httpOptions(config, logger, metrics, limits);
 
     const deviceApp = await createHttpApp(deviceModule(parts), {
@@ -143,7 +145,8 @@ export async function startApi(config: ApiConfig, logger: Logger, given: Partial
     const app = await createHttpApp(apiModule(parts, observation), {
       ...options, octetTypes: [CRL_TYPE],
       authenticate: (token, { frequent }) => (frequent === true ? principalOf(token) : authenticate(token)), onRoute: (route) => routes.api.push(route),
-      plainRoutes: (fastify) => proxyRoutes(fastify, () => parts.gatewayChecks),
+      plainRoutes: (fastify) => proxyRoutes(fastify, front),
+      ahead: (request, response) => front.handle(request, response),
     });
     const port = await listen(app, config.apiListen, 'FLEETROOT_API_LISTEN');
     device.start();

@@ -7,6 +7,7 @@ import { createLogger } from '@fleetroot/telemetry';
 import { apiModule, type ApiParts, deviceModule } from '../src/api-module.ts';
 import { GatewayChecks } from '../src/authorize/gateway-checks.ts';
 import { Proxies } from '../src/authorize/proxies.ts';
+import { ProxyFront } from '../src/authorize/proxy-front.ts';
 import { proxyRoutes } from '../src/authorize/proxy-routes.ts';
 import { openApiDocument } from '../src/openapi/document.ts';
 
@@ -83,7 +84,7 @@ beforeAll(async () => {
   const options = { logger, bodyLimit: 1000, requestTimeoutMs: 1000 };
   app = await createHttpApp(apiModule(parts, observation), {
     ...options, authenticate: async (token) => ({ id: 1, name: token, roles: [token] }), onRoute: (route) => routes.push(route),
-    plainRoutes: (fastify) => proxyRoutes(fastify, () => gatewayChecks),
+    plainRoutes: (fastify) => proxyRoutes(fastify, new ProxyFront(gatewayChecks, () => undefined)),
   });
   deviceApp = await createHttpApp(deviceModule(parts), { ...options, onRoute: (route) => deviceRoutes.push(route) });
 });

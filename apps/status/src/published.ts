@@ -1,6 +1,6 @@
 import { type Clock, Lru, PkiError } from '@fleetroot/core';
 import {
-  type CertificationAuthority, certificatesOfKey, crlBundleOf, type CrlPlace, isCurrent, isTrusted, lacksCrl, type PublishedLedger, publishedTypes,
+  type CertificationAuthority, certificatesOfKey, crlBundleOf, type CrlPlace, isCurrent, isTrusted, lacksCrl, LEFT_OUT_FIELD, leftOutOf, type PublishedLedger, publishedTypes,
   type PublishedTruststore, signsStatus, trustedOf,
 } from '@fleetroot/authority';
 import { ageUntil } from './caching.ts';
@@ -111,7 +111,9 @@ export class Published {
    */
   async truststoreCrls(name: string): Promise<PublishedObject> {
     const truststore = await this.#truststore(name);
-    const trusted = trustedOf(truststore, await this.authorities());
+    const all = await this.authorities();
+    const trusted = trustedOf(truststore, all);
+    const leftOut = leftOutOf(truststore, all);
     const now = this.#clock.now();
     const crls = new Map<number, ShelvedCrl>();
     for (const ca of trusted) {
@@ -120,7 +122,10 @@ export class Published {
       crls.set(ca.id, crl);
     }
     const { copy, ends } = this.#bundle(name, truststore, trusted, crls, now);
-    return { copy, mediaType: publishedTypes.pem, compressible: true, freshness: { lastModified: undefined, maxAge: ageUntil(ends.getTime(), now.getTime(), SHORT_AGE) } };
+    return {
+      copy, mediaType: publishedTypes.pem, compressible: true, freshness: { lastModified: undefined, maxAge: ageUntil(ends.getTime(), now.getTime(), SHORT_AGE) },
+      ...(leftOut.length === 0 ? {} : { fields: { [LEFT_OUT_FIELD]: leftOut.join(', ') } }),
+    };
   }
 
   /** @throws PkiError `crl.not-found` that names the CAs whose CRLs are made here and which have none, or an expired one */
@@ -152,7 +157,8 @@ export class Published {
     const copy = new Copy(octets, (by) => this.#bundles.grown(name, bundle, by));
     const bundle: Bundle = {
       of, copy,
-      ends: new Date(Math.min(...all.map(({ head }) => head.nextUpdate.getTime()))),
+      // Without any CA that is to be trusted it is empty, and may have one at any moment.
+      ends: new Date(all.length === 0 ? now : Math.min(...all.map(({ head }) => head.nextUpdate.getTime()))),
       get held() {
         return copy.held;
       },

@@ -8,6 +8,8 @@ export interface PublishedObject {
   /** Whether gzip may be of use. */
   readonly compressible: boolean;
   readonly freshness: Omit<Freshness, 'etag'>;
+  /** Other header fields of each answer. */
+  readonly fields?: Readonly<Record<string, string>>;
 }
 
 export interface AskedFor {
@@ -22,12 +24,12 @@ export interface Answer {
 }
 
 /** How HTTP asks for it: whole, in part, compressed, or only where it has changed. */
-export async function answerWith({ copy, mediaType, compressible, freshness }: PublishedObject, asked: AskedFor, now: Date): Promise<Answer> {
+export async function answerWith({ copy, mediaType, compressible, freshness, fields = {} }: PublishedObject, asked: AskedFor, now: Date): Promise<Answer> {
   const header = (name: string): string | undefined => {
     const value = asked.headers[name];
     return Array.isArray(value) ? value.join(', ') : value;
   };
-  const common = { 'accept-ranges': 'bytes', ...(compressible ? { vary: 'accept-encoding' } : {}) };
+  const common = { ...fields, 'accept-ranges': 'bytes', ...(compressible ? { vary: 'accept-encoding' } : {}) };
   const headersFor = (etag: string): Record<string, string> => ({ ...cacheHeaders({ ...freshness, etag }, now), ...common });
   const range = asked.method === 'GET' ? header('range') : undefined;
   // A part is always one of the octets as they are: their places do not depend on how they were compressed.

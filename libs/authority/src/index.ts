@@ -62,7 +62,7 @@ export type { CrlPublication } from './crl/publication.ts';
 export { type CrlState, dueScopes, type DueRules, type DueScope, isCrlDue } from './crl/due.ts';
 export type { CrlContent, PublishedLedger, PublishedTruststore } from './ports/published.ts';
 export { crlKey, NewestCrls } from './published/newest-crls.ts';
-export { certificatesOfKey, crlBundleOf, isCurrent, lacksCrl, publishedTypes, trustedOf } from './published/objects.ts';
+export { certificatesOfKey, crlBundleOf, isCurrent, lacksCrl, LEFT_OUT_FIELD, leftOutOf, publishedTypes, trustedOf } from './published/objects.ts';
 export { crlPath, type CrlPlace, crlPlace } from './published/paths.ts';
 export { type CeremonyParts, holdCeremony } from './ceremony/ceremony.ts';
 export { prepareCeremony, type PreparedCeremony, type PrepareParts } from './ceremony/prepare.ts';

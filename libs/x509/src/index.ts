@@ -49,6 +49,7 @@ export {
 } from './ocsp/response.ts';
 export { checkTrustAnchor, pathFailures, type PathInput, type ValidatedPath, validatePath } from './path/validate.ts';
 export { type IssuingLimits, issuingLimits, type LineFailure, lineFailure, sameSubject } from './path/authorities.ts';
+export { LeafIssuer } from './path/leaf-issuer.ts';
 export type { PathFailure, PathPurpose } from './path/rules.ts';
 export { type CertificateBundle, decodeCertsOnly, encodeCertsOnly } from './cms/certs-only.ts';
 export { CMS_MAX_OCTETS } from './cms/content-info.ts';

@@ -3,7 +3,7 @@ import { describe, expect, it, test } from 'vitest';
 import { pkiError } from '../../../test/support/error-code.ts';
 import { caRights, certify, type CertificateFields, named, notAfter, notBefore, p256, type SoftwareCa } from '../../../test/support/software-ca.ts';
 import {
-  checkTrustAnchor, der, encodeGeneralName, encodeName, extension, type Extension, type PathInput, validatePath,
+  checkTrustAnchor, der, encodeGeneralName, encodeName, extension, type Extension, LeafIssuer, parseCertificate, type PathInput, validatePath,
 } from '../src/index.ts';
 
 const time = new Date('2026-11-22T12:00:00Z');
@@ -24,7 +24,18 @@ const validate = (path: Certified, above: readonly Certified[], anchors: readonl
 const verdict = (...args: Parameters<typeof validate>) => {
   const error = pkiError(() => validate(...args));
   if (error !== undefined && error.code !== 'certificate.path-invalid') throw error;
-  return error?.data['reason'] ?? 'valid';
+  const found = error?.data['reason'] ?? 'valid';
+  expect(byLeafIssuer(...args) ?? found).toBe(found);
+  return found;
+};
+/** What a LeafIssuer says of a path that it can judge; of every other, undefined. */
+const byLeafIssuer = (path: Certified, above: readonly Certified[], [anchor, ...others]: readonly Certified[] = [root], more: Partial<PathInput> = {}): string | undefined => {
+  if (above.length > 0 || anchor === undefined || others.length > 0 || more.crls !== undefined || more.policies !== undefined) return undefined;
+  const { purpose, time: at } = { time, purpose: 'clientAuth' as const, ...more };
+  const issuer = new LeafIssuer(parseCertificate(anchor.certificate));
+  const [first, second] = [1, 2].map(() => issuer.failure(parseCertificate(path.certificate), at, purpose) ?? 'valid');
+  expect(second).toBe(first);
+  return first;
 };
 
 describe('a path is found and valid', () => {

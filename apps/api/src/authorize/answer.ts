@@ -26,13 +26,13 @@ export const answerFields = {
 } as const;
 
 /**
- * The same as header fields, for a proxy to copy to its upstream. What is not known has an empty field: a proxy that copies
+ * The same as header fields, name and value in turn, for a proxy to copy to its upstream. What is not known has an empty field: a proxy that copies
  * it then overwrites what the client itself sent by that name.
  */
-export function answerHeaders({ reason, ecuSerial, partNumber, vin, ca, serial, profile, notAfter }: Authorization): Record<string, string> {
-  return {
-    'x-fleetroot-reason': reason, 'x-fleetroot-ecu': ecuSerial ?? '', 'x-fleetroot-part-number': partNumber ?? '', 'x-fleetroot-vin': vin ?? '',
-    'x-fleetroot-ca': ca ?? '', 'x-fleetroot-serial': serial ?? '', 'x-fleetroot-profile': profile ?? '',
-    'x-fleetroot-not-after': notAfter?.toISOString() ?? '',
-  };
+export function answerHeaders({ reason, ecuSerial, partNumber, vin, ca, serial, profile, notAfter }: Authorization): string[] {
+  return [
+    'x-fleetroot-reason', reason, 'x-fleetroot-ecu', ecuSerial ?? '', 'x-fleetroot-part-number', partNumber ?? '', 'x-fleetroot-vin', vin ?? '',
+    'x-fleetroot-ca', ca ?? '', 'x-fleetroot-serial', serial ?? '', 'x-fleetroot-profile', profile ?? '',
+    'x-fleetroot-not-after', notAfter?.toISOString() ?? '',
+  ];
 }

@@ -1,11 +1,7 @@
-import type { Authorization } from '@fleetroot/trust';
-import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
+import type { FastifyInstance, RouteOptions } from 'fastify';
 import type { Operation } from '../openapi/operation.ts';
-import { answerFields, answerHeaders } from './answer.ts';
-import type { GatewayChecks } from './gateway-checks.ts';
-
-/** Envoy asks with the method of the client's request. */
-const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
+import { answerFields } from './answer.ts';
+import { envoy, nginx, type ProxyFront, type Statuses } from './proxy-front.ts';
 
 const headers = Object.fromEntries(Object.entries({
   'X-SSL-Client-Cert': 'of a proxy with the form `escaped-pem`: percent-encoded PEM', 'X-Forwarded-Client-Cert': 'of one with `xfcc` or `xfcc-last`',
@@ -19,40 +15,23 @@ const operation = (what: string, allowed: number): Operation => ({
   headers, responses: { [allowed]: { description: 'Let it in', headers: answerFields }, 403: { description: 'Do not', headers: answerFields } },
 });
 
-/** Statuses of an answer: allowed, and where no certificate was presented. */
-interface Statuses {
-  readonly allowed: number;
-  readonly missing: number;
-}
-
 /**
- * The forms in which proxies ask, without Nest: they are asked for with every request of a fleet. Answered before a body is
- * read: Envoy may be set to send the client's.
- * @param checks called at each request
+ * The routes of the forms in which proxies ask. `ProxyFront` answers before they are looked for; here they are declared, with
+ * who may use them, and answered where a path is spelled in another way.
  */
-export function proxyRoutes(app: FastifyInstance, checks: () => GatewayChecks): void {
-  const route = (method: (typeof METHODS)[number], url: string, statuses: Statuses, described: Operation): RouteOptions => ({
+export function proxyRoutes(app: FastifyInstance, front: ProxyFront): void {
+  const route = (method: (typeof envoy.methods)[number], url: string, statuses: Statuses, described: Operation): RouteOptions => ({
     method, url, exposeHeadRoute: false,
     // By its address and token the caller is known to GatewayChecks.
     config: { access: 'public', quiet: true, operation: described },
-    onRequest: (request, reply) => answer(checks(), request, reply, statuses),
+    onRequest: async (request, reply) => {
+      reply.hijack();
+      front.answer(request.raw, reply.raw, statuses);
+    },
     handler: () => Promise.reject(new Error('unreachable: answered before')),
   });
-  app.route(route('GET', '/v1/authorize/nginx', { allowed: 204, missing: 401 }, operation('nginx (auth_request)', 204)));
-  for (const method of METHODS) {
-    app.route(route(method, '/v1/authorize/envoy/*', { allowed: 200, missing: 403 }, operation('Envoy (ext_authz over HTTP)', 200)));
+  for (const method of nginx.methods) app.route(route(method, nginx.path, nginx.statuses, operation('nginx (auth_request)', nginx.statuses.allowed)));
+  for (const method of envoy.methods) {
+    app.route(route(method, `${envoy.prefix}*`, envoy.statuses, operation('Envoy (ext_authz over HTTP)', envoy.statuses.allowed)));
   }
-}
-
-async function answer(checks: GatewayChecks, { raw }: FastifyRequest, reply: FastifyReply, statuses: Statuses): Promise<void> {
-  const decided = checks.ofHeaders(raw);
-  send(reply, decided instanceof Promise ? await decided : decided, statuses);
-  return reply as unknown as Promise<void>;
-}
-
-function send(reply: FastifyReply, authorization: Authorization, { allowed, missing }: Statuses): void {
-  const status = authorization.allowed ? allowed : authorization.reason === 'certificate.missing' ? missing : 403;
-  void reply.code(status).headers(answerHeaders(authorization)).header('cache-control', 'no-store');
-  if (status === 401) void reply.header('www-authenticate', 'TLS realm="fleetroot"');
-  void reply.send();
 }

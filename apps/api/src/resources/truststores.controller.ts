@@ -1,5 +1,5 @@
 import { Body, Controller, Get, Headers, Inject, Param, Put, Res } from '@nestjs/common';
-import { isTrusted, withTrust } from '@fleetroot/authority';
+import { isTrusted, LEFT_OUT_FIELD, leftOutOf, trustedOf, withTrust } from '@fleetroot/authority';
 import { type Clock, PkiError, toHex } from '@fleetroot/core';
 import { Caller, type HttpPrincipal, ZodPipe } from '@fleetroot/http';
 import { crlBundle, entityTag, matchesEntityTag, publishTruststore, type TruststoreVersion } from '@fleetroot/trust';
@@ -92,17 +92,22 @@ export class TruststoresController {
 
   @Get(':name/crls')
   @Operation({
-    tag: 'Truststores', summary: 'A valid CRL of every CA in it',
-    description: '503 truststore.incomplete where a CA has none now: a gateway that lacked it would let nobody in.',
+    tag: 'Truststores', summary: 'A valid CRL of every CA in it that is to be trusted',
+    description: 'One that is revoked or retired has none here: gateways then refuse what it has issued. 503 truststore.incomplete where a CA has none now: a gateway that lacked it would let nobody in.',
     headers: { 'If-None-Match': { description: 'the ETag of an earlier answer: 304 where nothing has changed', required: false } },
     responses: {
-      200: { description: 'PEM', content: { [PEM]: 'text' }, headers: { ETag: 'Changes exactly when the octets do' } },
+      200: {
+        description: 'PEM', content: { [PEM]: 'text' },
+        headers: { ETag: 'Changes exactly when the octets do', 'X-Fleetroot-Left-Out': 'names of the CAs in it that are revoked or retired; absent where none is' },
+      },
       304: { description: 'Not modified' },
     },
   })
   async crls(@Param('name') name: string, @Headers('if-none-match') known: string | undefined, @Res() reply: FastifyReply): Promise<void> {
-    const { caIds } = await this.#current(name);
-    const cas = (await this.#authorities.all()).filter(({ id }) => caIds.includes(id));
+    const [truststore, all] = [await this.#current(name), await this.#authorities.all()];
+    const cas = trustedOf(truststore, all);
+    const leftOut = leftOutOf(truststore, all);
+    if (leftOut.length > 0) void reply.header(LEFT_OUT_FIELD, leftOut.join(', '));
     const crls = await Promise.all(cas.map(({ id }) => this.#ledger.crls.latest(id)));
     const ders = crls.flatMap((crl) => (crl === undefined ? [] : [crl.der]));
     sendTagged(reply, crlBundle(cas, ders, this.#clock.now()), known);

@@ -23,6 +23,17 @@ export function certificatesOfKey({ id, certificate }: CertificationAuthority, m
 export const trustedOf = ({ caIds }: Pick<PublishedTruststore, 'caIds'>, all: readonly CertificationAuthority[]): readonly CertificationAuthority[] =>
   caIds.flatMap((caId) => all.find(({ id }) => id === caId) ?? []).filter((ca) => isTrusted(ca, all));
 
+/** Field of an answer with the CRLs of a truststore: the CAs whose CRL is not in it, by name. */
+export const LEFT_OUT_FIELD = 'x-fleetroot-left-out';
+
+/**
+ * Names of the CAs whose CRLs are not in the bundle of a truststore that still holds them: those that are not to be trusted
+ * any more. A gateway that checks CRLs lets nobody in whose CA has none, so that a revoked root counts for nothing before
+ * the next version of the truststore is fetched; with its CRL, its clients would be let in until then.
+ */
+export const leftOutOf = ({ caIds }: Pick<PublishedTruststore, 'caIds'>, all: readonly CertificationAuthority[]): readonly string[] =>
+  caIds.flatMap((caId) => all.find(({ id }) => id === caId) ?? []).filter((ca) => !isTrusted(ca, all)).map(({ name }) => name);
+
 /**
  * The CRL of the whole CA for each of `cas`, in their order, as PEM: with one missing or expired, nginx and others refuse
  * every client (I29).

@@ -6,6 +6,7 @@ import { insertFailures } from '../batches/append.ts';
 import type { Transaction } from '../database.ts';
 import { distinctTimes, numberList, packColumn } from '../packed.ts';
 import { burnItems } from './burn.ts';
+import { lockStoring, revokeCompromised } from './compromised-meanwhile.ts';
 
 /** See IssuanceLedger.complete. */
 export async function completeChunk(
@@ -13,6 +14,7 @@ export async function completeChunk(
   issued: readonly IssuedItem[], failed: readonly FailedItem[], event: AuditEvent,
 ): Promise<void> {
   if (issued.length > 0 && intentId === undefined) throw new PkiError('internal', 'certificates without an intent');
+  if (issued.length > 0) lockStoring(tx);
   // The fence is checked first and holds the row: whoever takes over later finds the chunk done. Where it is stale, nothing
   // that is sent after it counts. The sum of outcomes is checked by the table itself.
   void tx.send(
@@ -29,6 +31,7 @@ export async function completeChunk(
   if (intentId !== undefined) {
     await burnItems(tx, key, intentId, failed.filter(({ code }) => code === 'issuance.abandoned').map(({ ordinal }) => ordinal));
   }
+  if (intentId !== undefined && issued.length > 0) await revokeCompromised(tx, chunk, intentId, issued);
   sendEvent(tx, event);
   // After the event: its lock lets one chunk at a time come here, so that of two last chunks the later one sees the other.
   void tx.send(

@@ -4,6 +4,7 @@ import { type CaName, PkiError, type Serial, serialFromBytes, toHex } from '@fle
 import { appendEvents } from '../audit-log.ts';
 import type { Database, Queryable } from '../database.ts';
 import { askForCrl } from '../status/ask-for-crl.ts';
+import { lockCompromise } from '../issuance/compromised-meanwhile.ts';
 import { blockKey } from '../status/block-key.ts';
 import { putRevocations } from '../status/revocation-row.ts';
 
@@ -25,6 +26,8 @@ export class PostgresCompromiseLedger implements CompromiseLedger {
   compromised(proven: ProvenCompromise): Promise<{ readonly changed: number; readonly certificates: readonly { readonly ca: CaName; readonly serial: Serial }[] }> {
     return this.#database.transaction(async (tx) => {
       const { publicKeySha256, revokedAt, principalId } = proven;
+      // What is being stored is stored then; what is stored later finds the key blocked.
+      await lockCompromise(tx);
       const owner = await ownerOf(tx, publicKeySha256);
       const certificates = await unexpiredOf(tx, publicKeySha256, owner.owner, revokedAt);
       const put = await putRevocations(tx, certificates.map(({ ca_id: caId, serial, not_after: notAfter }) => ({

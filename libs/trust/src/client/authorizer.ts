@@ -85,10 +85,10 @@ export class ClientAuthorizer {
 
   /** As `present`. */
   present(der: Uint8Array, surroundings: Surroundings): Presented | Refused {
-    const name = hash('sha256', der, 'base64');
+    const name = hash('sha256', der, 'latin1');
     const known = this.#presented.get(name);
     if (known !== undefined) return known;
-    const found = present(der, surroundings, this.#blockedKeys);
+    const found = present(der, Buffer.from(name, 'latin1'), surroundings, this.#blockedKeys);
     if (!('reason' in found)) this.#presented.set(name, found);
     return found;
   }

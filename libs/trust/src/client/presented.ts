@@ -1,6 +1,5 @@
-import { hash } from 'node:crypto';
-import { isPkiError, serialFromBytes } from '@fleetroot/core';
-import { type BlockedKeys, type ParsedCertificate, parseCertificate, type PathFailure, validatePath } from '@fleetroot/x509';
+import { copyBytes, isPkiError, serialFromBytes, sha256 } from '@fleetroot/core';
+import { type BlockedKeys, type ParsedCertificate, parseCertificate, type PathFailure } from '@fleetroot/x509';
 import type { AuthorityView, Surroundings } from './surroundings.ts';
 import type { ClientReason } from './reason.ts';
 
@@ -31,8 +30,9 @@ export interface Refused {
 /**
  * A certificate that a stranger sent: whether a CA of ours has signed it, as a TLS client's. Its time is not looked at, nor
  * the state of the CA: those change. Costs the verification of one signature.
+ * @param digest SHA-256 of the DER
  */
-export function present(der: Uint8Array, { authorities }: Pick<Surroundings, 'authorities'>, blockedKeys: BlockedKeys): Presented | Refused {
+export function present(der: Uint8Array, digest: Uint8Array, { authorities }: Pick<Surroundings, 'authorities'>, blockedKeys: BlockedKeys): Presented | Refused {
   const parsed = parsedOrNot(der);
   if (parsed === undefined) return { reason: 'certificate.malformed' };
   const issuer = issuerOf(parsed, authorities);
@@ -42,8 +42,7 @@ export function present(der: Uint8Array, { authorities }: Pick<Surroundings, 'au
   const serialHex = serialOf(parsed);
   if (serialHex === undefined) return { reason: 'certificate.malformed' };
   const presented = {
-    caId: issuer.id, serial: Uint8Array.from(parsed.serial), serialHex,
-    sha256: hash('sha256', der, 'buffer'), keySha256: hash('sha256', parsed.spkiDer, 'buffer'),
+    caId: issuer.id, serial: copyBytes(parsed.serial), serialHex, sha256: digest, keySha256: sha256(parsed.spkiDer),
     notBefore: parsed.notBefore.getTime(), notAfter: parsed.notAfter.getTime(),
   };
   // One without extended key usage would serve every purpose; those of ours say what they are for.
@@ -84,10 +83,9 @@ function issuerOf(parsed: ParsedCertificate, authorities: Surroundings['authorit
 function pathFailure(leaf: ParsedCertificate, issuer: AuthorityView): PathFailure | 'malformed' | undefined {
   const time = new Date(Math.max(leaf.notBefore.getTime(), issuer.notBefore));
   try {
-    validatePath({ leaf: leaf.der, intermediates: [], anchors: [issuer.certificate], time, purpose: 'clientAuth' });
-    return undefined;
+    return issuer.leaves.failure(leaf, time, 'clientAuth');
   } catch (error) {
     if (!isPkiError(error)) throw error;
-    return error.code === 'certificate.path-invalid' ? error.data['reason'] as PathFailure : 'malformed';
+    return 'malformed';
   }
 }

@@ -1,8 +1,10 @@
 import { equalBytes } from '@fleetroot/core';
-import { parseCertificate } from '@fleetroot/x509';
+import { LeafIssuer, parseCertificate } from '@fleetroot/x509';
 import type { ClientAuthority } from './ports.ts';
 
 export interface AuthorityView extends ClientAuthority {
+  /** Judges what it has signed. */
+  readonly leaves: LeafIssuer;
   readonly keyIdentifier: Uint8Array | undefined;
   /** Milliseconds. */
   readonly notBefore: number;
@@ -35,9 +37,10 @@ export class AuthorityReader {
       if (known !== undefined && equalBytes(known.certificate, ca.certificate)) {
         return known.trusted === ca.trusted && known.revoked === ca.revoked && known.name === ca.name ? known : { ...known, ...ca };
       }
-      const { subjectDer, subjectKeyIdentifier, notBefore, notAfter } = parseCertificate(ca.certificate);
+      const parsed = parseCertificate(ca.certificate);
+      const { subjectDer, subjectKeyIdentifier, notBefore, notAfter } = parsed;
       return {
-        ...ca, keyIdentifier: subjectKeyIdentifier, subject: Buffer.from(subjectDer).toString('latin1'),
+        ...ca, leaves: new LeafIssuer(parsed), keyIdentifier: subjectKeyIdentifier, subject: Buffer.from(subjectDer).toString('latin1'),
         notBefore: notBefore.getTime(), notAfter: notAfter.getTime(),
       };
     });

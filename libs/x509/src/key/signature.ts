@@ -17,7 +17,8 @@ export function verifySignature(
   return key !== undefined && verifyWithKey(key, algorithm, message, signature);
 }
 
-function tryImport(spkiDer: Uint8Array): KeyObject | undefined {
+/** As `importPublicKey`; undefined: the key is not valid. */
+export function tryImport(spkiDer: Uint8Array): KeyObject | undefined {
   try {
     return importPublicKey(spkiDer);
   } catch {

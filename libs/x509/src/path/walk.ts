@@ -14,6 +14,8 @@ export interface WalkRules {
   /** The user-initial-policy-set; undefined: any policy. */
   readonly policies?: readonly string[] | undefined;
   readonly revocation?: Revocation | undefined;
+  /** Whether the issuer of a certificate has signed it; absent: `checkSignature` says so. */
+  readonly signed?: ((certificate: ParsedCertificate) => boolean) | undefined;
 }
 
 /** One path, walked from its anchor to its leaf: the state that RFC 5280 section 6.1.2 sets up. */
@@ -63,9 +65,15 @@ export class PathWalk {
 
   #check(current: Node, issuer: ParsedCertificate | undefined, constrained: boolean): PathFailure | undefined {
     const { certificate } = current;
-    return (issuer === undefined ? undefined : checkSignature(certificate, issuer))
+    return (issuer === undefined ? undefined : this.#checkSignature(certificate, issuer))
       ?? checkCertificate(certificate, this.#rules.time)
       ?? (issuer === undefined ? undefined : this.#rules.revocation?.check(certificate, issuer))
       ?? (constrained && !this.#constraints.allow(constrainedNames(current)) ? 'name' : undefined);
+  }
+
+  #checkSignature(certificate: ParsedCertificate, issuer: ParsedCertificate): PathFailure | undefined {
+    const { signed } = this.#rules;
+    if (signed === undefined) return checkSignature(certificate, issuer);
+    return signed(certificate) ? undefined : 'signature';
   }
 }
