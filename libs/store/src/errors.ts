@@ -12,6 +12,8 @@ const TEXT = /Connection terminated|timeout exceeded when trying to connect|Quer
 const RETRYABLE = /^(?:08|28|40|53|57|58)...$|^55P03$|^25P0[34]$/;
 /** Of the function `require_row`. */
 const STALE = 'FR001';
+/** Of the function `require_unblocked`. */
+const KEY_BLOCKED = 'FR002';
 const PRISMA_CONNECTION = new Set(['P1000', 'P1001', 'P1002', 'P1008', 'P1011', 'P1017', 'P2024', 'P2028', 'P2034', 'P2037']);
 
 interface Faces {
@@ -61,6 +63,9 @@ export function sqlState(error: unknown): string | undefined {
   }
   return undefined;
 }
+
+/** Whether `require_unblocked` refused a key. */
+export const isBlockedKey = (error: unknown): boolean => sqlState(error) === KEY_BLOCKED;
 
 /** Whether a unique index refused the row: by pg's SQLSTATE or by Prisma's code. */
 export function isUniqueViolation(error: unknown): boolean {

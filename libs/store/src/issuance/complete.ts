@@ -3,18 +3,33 @@ import type { ClaimedChunk, FailedItem, IssuedItem } from '@fleetroot/authority'
 import { type LedgerKey, PkiError } from '@fleetroot/core';
 import { sendEvent } from '../audit-log.ts';
 import { insertFailures } from '../batches/append.ts';
-import type { Transaction } from '../database.ts';
+import type { Database, Transaction } from '../database.ts';
+import { isBlockedKey } from '../errors.ts';
 import { distinctTimes, numberList, packColumn } from '../packed.ts';
 import { burnItems } from './burn.ts';
-import { lockStoring, revokeCompromised } from './compromised-meanwhile.ts';
+import { lockStoring, requireUnblocked, revokeCompromised } from './compromised-meanwhile.ts';
 
-/** See IssuanceLedger.complete. */
+/** See IssuanceLedger.complete. All of it goes to the database in one trip; where that finds a key blocked, once more in steps. */
 export async function completeChunk(
-  tx: Transaction, key: LedgerKey, chunk: ClaimedChunk, intentId: bigint | undefined,
+  database: Database, key: LedgerKey, chunk: ClaimedChunk, intentId: bigint | undefined,
   issued: readonly IssuedItem[], failed: readonly FailedItem[], event: AuditEvent,
 ): Promise<void> {
   if (issued.length > 0 && intentId === undefined) throw new PkiError('internal', 'certificates without an intent');
+  const complete = (blocked: boolean): Promise<void> => database.transaction((tx) => put(tx, key, chunk, intentId, issued, failed, event, blocked));
+  try {
+    await complete(false);
+  } catch (error) {
+    if (!isBlockedKey(error)) throw error;
+    await complete(true);
+  }
+}
+
+async function put(
+  tx: Transaction, key: LedgerKey, chunk: ClaimedChunk, intentId: bigint | undefined,
+  issued: readonly IssuedItem[], failed: readonly FailedItem[], event: AuditEvent, blocked: boolean,
+): Promise<void> {
   if (issued.length > 0) lockStoring(tx);
+  if (issued.length > 0 && !blocked) requireUnblocked(tx, issued);
   // The fence is checked first and holds the row: whoever takes over later finds the chunk done. Where it is stale, nothing
   // that is sent after it counts. The sum of outcomes is checked by the table itself.
   void tx.send(
@@ -31,7 +46,7 @@ export async function completeChunk(
   if (intentId !== undefined) {
     await burnItems(tx, key, intentId, failed.filter(({ code }) => code === 'issuance.abandoned').map(({ ordinal }) => ordinal));
   }
-  if (intentId !== undefined && issued.length > 0) await revokeCompromised(tx, chunk, intentId, issued);
+  if (intentId !== undefined && blocked) await revokeCompromised(tx, chunk, intentId, issued);
   sendEvent(tx, event);
   // After the event: its lock lets one chunk at a time come here, so that of two last chunks the later one sees the other.
   void tx.send(

@@ -16,6 +16,11 @@ export function lockStoring(tx: Transaction): void {
   void tx.send('SELECT pg_advisory_xact_lock_shared($1::bigint)', [LOCK]);
 }
 
+/** Behind `lockStoring`: the transaction fails (`isBlockedKey`) where one of the keys was blocked. */
+export function requireUnblocked(tx: Transaction, issued: readonly IssuedItem[]): void {
+  void tx.send('SELECT require_unblocked($1::bytea[])', [issued.map(({ spkiSha256 }) => spkiSha256)]);
+}
+
 /** See `lockStoring`. Waits until what is being stored is committed, and keeps others from beginning to. */
 export async function lockCompromise(tx: Queryable): Promise<void> {
   await tx.query('SELECT pg_advisory_xact_lock($1::bigint)', [LOCK]);
@@ -31,7 +36,7 @@ interface OfIntent {
  * Revokes what has just been stored for a key that was blocked after the intent: it was signed, so it exists, and nobody is
  * to take it for good. In the name of the principal whose batch it is. Under `lockStoring`.
  */
-export async function revokeCompromised(tx: Queryable, { batchId }: ClaimedChunk, intentId: bigint, issued: readonly IssuedItem[]): Promise<void> {
+export async function revokeCompromised(tx: Transaction, { batchId }: ClaimedChunk, intentId: bigint, issued: readonly IssuedItem[]): Promise<void> {
   const blocked = await tx.query<{ spki_sha256: Buffer }>(
     'SELECT spki_sha256 FROM subject_key WHERE spki_sha256 = ANY($1::bytea[]) AND blocked', [issued.map(({ spkiSha256 }) => spkiSha256)]);
   if (blocked.length === 0) return;

@@ -55,7 +55,7 @@ export class PostgresIssuanceLedger implements IssuanceLedger, IssuanceBacklog {
     chunk: ClaimedChunk, intentId: bigint | undefined, issued: readonly IssuedItem[], failed: readonly FailedItem[],
     event: AuditEvent,
   ): Promise<void> {
-    return this.#database.transaction((tx) => completeChunk(tx, this.#key, chunk, intentId, issued, failed, event));
+    return completeChunk(this.#database, this.#key, chunk, intentId, issued, failed, event);
   }
 
   async release(chunk: ClaimedChunk, event: AuditEvent | undefined, untouched: readonly number[] = []): Promise<void> {
