@@ -1,0 +1,220 @@
+import { hash } from 'node:crypto';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { Agent, request } from 'node:http';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { crlPath, statusSite } from '@fleetroot/authority';
+import { type CrashPoint, crashPoints, Secret, toHex } from '@fleetroot/core';
+import { createLogger, type Running } from '@fleetroot/telemetry';
+import { parseAnyCrl, verifySignature } from '@fleetroot/x509';
+import { startStatus } from '../../apps/status/src/start.ts';
+import { CrlPlant, type HistoryRow, type Victim } from '../support/crl-plant.ts';
+import type { RaceOutcome, VictimOrder } from '../support/crl-victim.ts';
+import { freePort } from '../support/ports.ts';
+import { makeToken, type TestToken } from '../support/softhsm.ts';
+
+// Publishers in processes of their own, which race and are killed: docs/faults.md has the long form.
+
+/** Runs of a race in two processes: 100 in the long form. */
+const RUNS = Number(process.env['FLEETROOT_CRL_RUNS'] ?? 12);
+/** How often a process is killed at each point. */
+const KILLS = Number(process.env['FLEETROOT_CRL_KILLS'] ?? 1);
+/** At least so many reads while they are killed: 10,000 in the long form. */
+const READS = Number(process.env['FLEETROOT_READS'] ?? 400);
+
+/** So many CRLs of each test are shown to openssl, at most. */
+const JUDGED = Number(process.env['FLEETROOT_CRL_JUDGED'] ?? 50);
+
+const points = crashPoints.filter((point) => /^(?:crl|copy)\./.test(point));
+
+let plant: CrlPlant;
+let url: string;
+
+beforeAll(async () => {
+  url = `http://127.0.0.1:${await freePort()}`;
+  plant = await CrlPlant.open(url, RUNS + points.length * KILLS + 1);
+});
+afterAll(() => plant?.close());
+
+const placeOf = ({ scope, kind }: Pick<HistoryRow, 'scope' | 'kind'>): string => `${scope} ${kind}`;
+
+/** Each CRL that was ever published, against the one before it at its place. */
+async function expectHistory(from: number): Promise<HistoryRow[]> {
+  const rows = await plant.history();
+  const newest = new Map<string, HistoryRow>();
+  for (const row of rows) {
+    const before = newest.get(placeOf(row));
+    if (before !== undefined) expect([placeOf(row), row.number > before.number, row.this_update >= before.this_update]).toEqual([placeOf(row), true, true]);
+    expect(parseAnyCrl(row.der).number).toBe(row.number);
+    newest.set(placeOf(row), row);
+  }
+  const all = rows.slice(from);
+  for (const { der } of all) {
+    const crl = parseAnyCrl(der);
+    expect(verifySignature(plant.hsm.spkiDer, crl.signatureAlgorithm, crl.tbsDer, crl.signature)).toBe(true);
+  }
+  const fresh = all.filter((_, i) => i % Math.ceil(all.length / JUDGED) === 0);
+  for (let at = 0; at < fresh.length; at += 4) {
+    expect(await Promise.all(fresh.slice(at, at + 4).map(({ der }) => plant.flaw(der)))).toEqual(fresh.slice(at, at + 4).map(() => undefined));
+  }
+  return rows;
+}
+
+const listed = (der: Uint8Array): Record<string, number> => Object.fromEntries([...parseAnyCrl(der).entries].map(([serial, { reason }]) => [serial, reason]));
+
+describe('publishers in two processes, each of which has the lease', () => {
+  it(`make ${RUNS} runs at once: numbers only grow, and no older CRL follows a newer one (I13)`, async () => {
+    const serials = plant.serials.slice(0, RUNS);
+    const before = (await plant.history()).length;
+    const victims = [serials.slice(0, RUNS / 2), serials.slice(RUNS / 2)].map((some) => plant.start({ do: 'race', serials: some.map(toHex) }));
+    expect(await Promise.all(victims.map((victim) => victim.said()))).toEqual(['ready', 'ready']);
+    for (const { child } of victims) child.stdin?.write('go\n');
+    const outcomes = await Promise.all(victims.map((victim) => victim.said<RaceOutcome>()));
+    const rows = await expectHistory(before);
+    console.log(`${RUNS} runs in two processes: ${rows.length - before} CRLs published, ${outcomes.map((one) => one?.again).join(' and ')} runs tried again`);
+    expect(outcomes.map((one) => one?.failed)).toEqual([[], []]);
+    // One number is of one run, and of one string of octets.
+    const reserved = await plant.sql<{ runs: number }>('SELECT count(*)::int AS runs FROM (SELECT number FROM crl GROUP BY number HAVING count(DISTINCT this_update) > 1) AS twice');
+    expect(reserved).toEqual([{ runs: 0 }]);
+    await plant.publish('all');
+    const served = await plant.served();
+    const all = listed(served.get(crlPath({ ca: plant.ca.name, scope: 'all', kind: 'full' })) as Uint8Array);
+    expect(Object.keys(all).toSorted()).toEqual(serials.map(toHex).toSorted());
+    const shards = Array.from({ length: CrlPlant.SHARDS }, (_, shard) => listed(served.get(crlPath({ ca: plant.ca.name, scope: `${CrlPlant.SHARDS}/${shard}`, kind: 'full' })) as Uint8Array));
+    expect(Object.assign({}, ...shards)).toEqual(all);
+    expect((await plant.fsck({ fetch: async (ca, scope = 'all', kind = 'full') => served.get(crlPath({ ca, scope, kind })) })).breaches).toEqual([]);
+  }, 600_000);
+});
+
+describe('a process that is killed while CRLs are published and copied', () => {
+  let status: Running | undefined;
+  let token: TestToken | undefined;
+  let copies: string;
+  let reading = true;
+  let reads = 0;
+  const failures: unknown[] = [];
+  /** The first thing that a reader found. */
+  const faults: string[] = [];
+  const readers: Promise<void>[] = [];
+  const living: Record<'publish' | 'copy', Victim[]> = { publish: [], copy: [] };
+  const agent = new Agent({ keepAlive: true, maxSockets: 16 });
+  const read: { readonly place: string; readonly number: bigint; readonly sha256: string }[] = [];
+
+  beforeAll(async () => {
+    token = await makeToken('fleetroot-ocsp');
+    process.env['SOFTHSM2_CONF'] = token.softhsmConf;
+    copies = join(plant.folder, 'copies');
+    mkdirSync(copies);
+    status = await startStatus({
+      logger: createLogger({ role: 'test', level: 'silent' }), databaseUrl: plant.postgres.statusDatabaseUrl, pool: 4, enrolmentSecret: new Secret('x'.repeat(32)),
+      ocspSignerRefreshPercent: 50, listen: { host: '127.0.0.1', port: Number(new URL(url).port) }, internalListen: { host: '127.0.0.1', port: await freePort() },
+      token: { module: token.module, tokenLabel: token.tokenLabel, pin: token.pin, deadlineMs: 3000, sessionCopies: 'try' },
+    }, { fail: (error: unknown) => void failures.push(error) });
+    await Promise.all([start({ do: 'publish' }), start({ do: 'publish' }), start({ do: 'copy', folder: copies })]);
+  });
+  afterAll(async () => {
+    reading = false;
+    await Promise.all(readers);
+    agent.destroy();
+    await plant.endVictims();
+    await status?.close();
+    await token?.remove();
+  });
+
+  async function start(order: VictimOrder & { do: 'publish' | 'copy' }): Promise<void> {
+    const victim = plant.start(order);
+    living[order.do].push(victim);
+    void victim.exited.then(() => living[order.do].splice(living[order.do].indexOf(victim), 1));
+    expect(await victim.said()).toBe('ready');
+  }
+
+  /** Reads one place each 20 ms, and judges each read. */
+  async function reader(place: string, get: () => Promise<Uint8Array>): Promise<void> {
+    const verified = new Map<string, bigint>();
+    for (let last = 0n; reading;) {
+      try {
+        const [der] = await Promise.all([get(), sleep(20)]);
+        reads++;
+        const sha256 = hash('sha256', der);
+        let number = verified.get(sha256);
+        if (number === undefined) {
+          const crl = parseAnyCrl(der);
+          if (!verifySignature(plant.hsm.spkiDer, crl.signatureAlgorithm, crl.tbsDer, crl.signature)) throw new Error('the signature does not verify');
+          if (crl.nextUpdate.getTime() <= Date.now()) throw new Error('has expired');
+          ({ number } = crl);
+          verified.set(sha256, number);
+          read.push({ place: place.replace(/^\w+ /, ''), number, sha256 });
+        }
+        if (number < last) throw new Error(`${number} after ${last}`);
+        last = number;
+      } catch (error) {
+        faults.push(`${place}: ${String(error)}`);
+        return;
+      }
+    }
+  }
+
+  const places = (['full', 'delta'] as const).flatMap((kind) => (['all', `${CrlPlant.SHARDS}/1`] as const).map((scope) => ({ scope, kind })));
+  const arrived = async (serial: Uint8Array): Promise<boolean> => {
+    const path = crlPath({ ca: plant.ca.name, scope: plant.shardOf(serial), kind: 'delta' });
+    const each = [await get(agent, `${url}/${path}`), await readFile(join(copies, path))];
+    return each.every((der) => listed(der)[toHex(serial)] !== undefined);
+  };
+
+  it(`at each of ${points.length} points, ${KILLS} times: who reads each 20 ms finds all whole, valid and never older, and the next one goes on`, async () => {
+    for (const place of places) {
+      const path = crlPath({ ca: plant.ca.name, ...place });
+      readers.push(reader(`HTTP ${placeOf(place)}`, () => get(agent, `${url}/${path}`)), reader(`folder ${placeOf(place)}`, () => readFile(join(copies, path))));
+    }
+    const before = (await plant.history()).length;
+    const left = plant.serials.slice(RUNS, -1);
+    const starting: Promise<void>[] = [];
+    let kills = 0;
+    for (let time = 0; time < KILLS; time++) {
+      for (const point of points) {
+        const serial = left[kills++] as Uint8Array;
+        const fired = arm(point, kills, 1 + time % (point.startsWith('copy.') ? 3 : 2));
+        const order: VictimOrder & { do: 'publish' | 'copy' } = point.startsWith('copy.') ? { do: 'copy', folder: copies } : { do: 'publish' };
+        const alive = [...living[order.do]];
+        await plant.revoke(serial, kills % 2 === 0 ? 'keyCompromise' : 'superseded');
+        await expect.poll(fired, { timeout: 20_000, interval: 10, message: point }).toBe(true);
+        expect(await Promise.race(alive.map(({ exited }) => exited)), point).toBe('SIGKILL');
+        // Of two publishers the other goes on; who copies is alone.
+        if (order.do === 'copy') await start(order);
+        await expect.poll(() => arrived(serial), { timeout: 20_000, interval: 50, message: point }).toBe(true);
+        if (order.do === 'publish') starting.push(start(order));
+        expect(faults, point).toEqual([]);
+      }
+    }
+    await expect.poll(() => reads + faults.length * READS, { timeout: 500_000 }).toBeGreaterThanOrEqual(READS);
+    reading = false;
+    await Promise.all([...readers, ...starting]);
+    expect(faults).toEqual([]);
+    await plant.endVictims();
+    const rows = await expectHistory(before);
+    const published = new Set(rows.map((row) => `${placeOf(row)} ${row.number} ${hash('sha256', row.der)}`));
+    expect(read.filter(({ place, number, sha256 }) => !published.has(`${place} ${number} ${sha256}`)), 'read, and never published').toEqual([]);
+    console.log(`${kills} kills: ${reads} reads of ${places.length * 2} places, ${read.length} different, ${rows.length - before} CRLs published`);
+    expect((await plant.fsck(statusSite(url), 5000)).breaches).toEqual([]);
+    expect(failures).toEqual([]);
+  }, 1_200_000);
+
+  /** Who arrives so often at the point dies there; true once somebody has. */
+  function arm(point: CrashPoint, id: number, count: number): () => boolean {
+    writeFileSync(join(plant.orders, `arm.${point}`), `${id} ${count}`);
+    return () => existsSync(join(plant.orders, `fired.${id}`));
+  }
+});
+
+function get(agent: Agent, target: string): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    request(target, { agent }, (answer) => {
+      const parts: Buffer[] = [];
+      answer.on('data', (part: Buffer) => parts.push(part));
+      answer.on('error', reject);
+      answer.on('end', () => (answer.statusCode === 200 ? resolve(Buffer.concat(parts)) : reject(new Error(`answer ${answer.statusCode}`))));
+    }).on('error', reject).end();
+  });
+}
