@@ -1,7 +1,8 @@
 import { hash } from 'node:crypto';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { Agent, request } from 'node:http';
+import { Agent, createServer, request, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -13,7 +14,9 @@ import { startStatus } from '../../apps/status/src/start.ts';
 import { CrlPlant, type HistoryRow, type Victim } from '../support/crl-plant.ts';
 import type { RaceOutcome, VictimOrder } from '../support/crl-victim.ts';
 import { freePort } from '../support/ports.ts';
+import { signCrl } from '../support/published-crls.ts';
 import { makeToken, type TestToken } from '../support/softhsm.ts';
+import { certify, named } from '../support/software-ca.ts';
 
 // Publishers in processes of their own, which race and are killed: docs/faults.md has the long form.
 
@@ -206,6 +209,73 @@ describe('a process that is killed while CRLs are published and copied', () => {
     writeFileSync(join(plant.orders, `arm.${point}`), `${id} ${count}`);
     return () => existsSync(join(plant.orders, `fired.${id}`));
   }
+});
+
+describe('fsck over HTTP', () => {
+  const shard = `crl/ecu-issuing/${CrlPlant.SHARDS}/2.crl`;
+  const delta = `crl/ecu-issuing/${CrlPlant.SHARDS}/2.delta.crl`;
+  const otherShard = `crl/ecu-issuing/${CrlPlant.SHARDS}/3.crl`;
+  const wholeDelta = 'crl/ecu-issuing.delta.crl';
+  let served: Map<string, Uint8Array>;
+  let older: Map<string, Uint8Array>;
+  let server: Server;
+  let site: string;
+  let asked: string[];
+  let answer: (path: string) => Uint8Array | undefined;
+
+  beforeAll(async () => {
+    await plant.publish('all');
+    older = await plant.served();
+    await plant.revoke(plant.serials.at(-1) as Uint8Array, 'superseded');
+    await plant.publish('all');
+    served = await plant.served();
+    server = createServer((incoming, outgoing) => {
+      const path = (incoming.url ?? '').slice(1);
+      asked.push(path);
+      const octets = answer(path);
+      outgoing.writeHead(octets === undefined ? 404 : 200).end(octets);
+    });
+    await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
+    site = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  });
+  afterAll(() => void server?.close());
+
+  /** What it finds where one path is answered otherwise. */
+  async function found(path: string, other: Uint8Array | undefined): Promise<string[]> {
+    asked = [];
+    answer = (one) => (one === path ? other : served.get(one));
+    return (await plant.fsck(statusSite(site))).breaches.map(({ check, subject, detail }) => `${check}: ${subject} ${detail}`);
+  }
+  const tampered = (der: Uint8Array | undefined): Uint8Array => {
+    const copy = Uint8Array.from(der ?? []);
+    copy[copy.length - 1] = (copy.at(-1) ?? 0) ^ 1;
+    return copy;
+  };
+
+  it('reads each shard and delta, and finds nothing where nothing is wrong', async () => {
+    expect(await found('', undefined)).toEqual([]);
+    expect([...new Set(asked)].toSorted()).toEqual([...served.keys()].toSorted());
+    expect(served.size).toBe(2 * (CrlPlant.SHARDS + 1));
+  });
+  it.each<[string, string, () => Uint8Array | undefined, RegExp]>([
+    ['a shard that is not there', shard, () => undefined, /^crl-current: CRL 4\/2 of ecu-issuing as published is not published$/],
+    ['a delta that is not there', delta, () => undefined, /^crl-current: delta CRL 4\/2 of ecu-issuing as published is not published$/],
+    ['the delta of the whole CA that is not there', wholeDelta, () => undefined, /^crl-current: delta CRL of ecu-issuing as published is not/],
+    ['a shard that was tampered with', shard, () => tampered(served.get(shard)), /^crl-kept: CRL 4\/2 .*its signature does not verify/],
+    ['a delta that was tampered with', delta, () => tampered(served.get(delta)), /^crl-kept: delta CRL 4\/2 .*its signature does not verify/],
+    ['a shard that is stale', shard, () => older.get(shard), /^crl-served: CRL 4\/2 .*has number \d+, the newest on record is \d+$/],
+    ['a delta that is stale', delta, () => older.get(delta), /^crl-served: delta CRL 4\/2 .*has number \d+, the newest on record is \d+$/],
+    ['the CRL of another shard', shard, () => served.get(otherShard), /^crl-served: CRL 4\/2 .*is another one: a full CRL of http:.*\/4\/3\.crl$/],
+    ['the CRL of the whole CA for a shard', shard, () => served.get('crl/ecu-issuing.crl'), /^crl-served: CRL 4\/2 .*is another one: a full CRL of the whole CA$/],
+    ['a full CRL for a delta', delta, () => served.get(shard), /^crl-served: delta CRL 4\/2 .*is another one: a full CRL/],
+    ['that of another CA', shard, () => signCrl(certify({ subject: named('Another') }), { url: `${url}/${shard}` }), /^crl-kept: CRL 4\/2 .*is of another CA$/],
+    ['what is none', delta, () => Buffer.from('<html>'), /^crl-kept: delta CRL 4\/2 .*cannot be read/],
+    ['half of one', shard, () => served.get(shard)?.subarray(0, 300), /^crl-kept: CRL 4\/2 .*cannot be read/],
+  ])('names %s', async (_, path, other, finding) => {
+    const breaches = await found(path, other());
+    expect(breaches[0]).toMatch(finding);
+    expect(breaches.filter((one) => !/ (?:delta )?CRL(?: 4\/2)? of ecu-issuing as published /.test(one)), 'and nothing else').toEqual([]);
+  });
 });
 
 function get(agent: Agent, target: string): Promise<Uint8Array> {
