@@ -8,15 +8,19 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { crlPath, statusSite } from '@fleetroot/authority';
 import { type CrashPoint, crashPoints, Secret, toHex } from '@fleetroot/core';
-import { createLogger, type Running } from '@fleetroot/telemetry';
-import { parseAnyCrl, verifySignature } from '@fleetroot/x509';
+import { createLogger, Metrics, type Running } from '@fleetroot/telemetry';
+import { encodePem, parseAnyCrl, verifySignature } from '@fleetroot/x509';
+import { crlFigures } from '../../apps/api/src/crl-figures.ts';
 import { startStatus } from '../../apps/status/src/start.ts';
+import { crlWatchTask } from '../../apps/worker/src/tasks/crl-watch.ts';
 import { CrlPlant, type HistoryRow, type Victim } from '../support/crl-plant.ts';
 import type { RaceOutcome, VictimOrder } from '../support/crl-victim.ts';
+import { event } from '../support/ledger.ts';
 import { freePort } from '../support/ports.ts';
 import { signCrl } from '../support/published-crls.ts';
 import { makeToken, type TestToken } from '../support/softhsm.ts';
 import { certify, named } from '../support/software-ca.ts';
+import { TcpProxy } from '../support/tcp-proxy.ts';
 
 // Publishers in processes of their own, which race and are killed: docs/faults.md has the long form.
 
@@ -275,6 +279,98 @@ describe('fsck over HTTP', () => {
     const breaches = await found(path, other());
     expect(breaches[0]).toMatch(finding);
     expect(breaches.filter((one) => !/ (?:delta )?CRL(?: 4\/2)? of ecu-issuing as published /.test(one)), 'and nothing else').toEqual([]);
+  });
+
+  it('the watch alarms at half and three quarters of the life of what is served, and /metrics tells of it (I14)', async () => {
+    const lines: string[] = [];
+    let now = new Date();
+    const metrics = new Metrics('api');
+    crlFigures(metrics, plant.store.heartbeats);
+    const task = crlWatchTask({
+      authorities: plant.store.authorities, crls: plant.store.crls, clock: { now: () => now }, everyMs: 1, served: statusSite(site),
+      logger: createLogger({ role: 'test', level: 'info', destination: { write: (line: string) => void lines.push(line) } }),
+      beat: (figures) => plant.store.heartbeats.beat('crl-watch', 'crl-watch', figures),
+    });
+    const path = 'crl/ecu-issuing.crl';
+    const stale = older.get(path) as Uint8Array;
+    const { thisUpdate, nextUpdate } = parseAnyCrl(stale);
+    /** What is said, and the gauges of the path, where so much of the life of the stale one is over. */
+    const round = async (part: number, octets: Uint8Array | undefined): Promise<readonly [string[], number, number, number]> => {
+      lines.length = 0;
+      answer = (one) => (one === path ? octets : served.get(one));
+      now = new Date(thisUpdate.getTime() + part * (nextUpdate.getTime() - thisUpdate.getTime()));
+      await task.run(new AbortController().signal);
+      const text = await metrics.render();
+      const gauge = (name: string): number => Number(new RegExp(`^fleetroot_crl_served_${name}\\{(?:(?=[^}]*scope="all")(?=[^}]*kind="full")|(?![^}]*scope))[^}]*ca="ecu-issuing"[^}]*\\} (\\S+)$`, 'm').exec(text)?.[1] ?? NaN);
+      return [lines.flatMap((line) => /a CRL as it is served ([^:]*):/.exec(line)?.[1] ?? []), gauge('life_ratio'), gauge('age_seconds'), gauge('faults')];
+    };
+    expect(await round(0.3, stale)).toEqual([['is not the newest'], 0.3, 1080, 1]);
+    expect(await round(0.55, stale)).toEqual([['is not the newest, and has half of its life behind it'], 0.55, 1980, 1]);
+    expect(await round(0.6, stale), 'said once').toEqual([[], 0.6, 2160, 1]);
+    expect(await round(0.8, stale)).toEqual([['is not the newest, and has three quarters of its life behind it'], 0.8, 2880, 1]);
+    expect(await round(0.9, undefined), 'what cannot be had grows older still').toEqual([['is not there'], 0.9, 3240, 1]);
+    expect(await round(1.1, stale)).toEqual([['has expired'], 1.1, 3960, 1]);
+    const [said, life, , faults] = await round(0.3, served.get(path));
+    expect([said, life <= 0.3 && life > 0.2, faults]).toEqual([[], true, 0]);
+    expect((await metrics.render()).match(/^fleetroot_crl_served_life_ratio\{/gm)).toHaveLength(served.size);
+  });
+});
+
+describe('while the database is away', () => {
+  let database: TcpProxy;
+  let token: TestToken | undefined;
+  let status: Running | undefined;
+  let ahead = 0;
+  const at = `http://127.0.0.1:`;
+  let port: number;
+
+  beforeAll(async () => {
+    await plant.publish('all');
+    await plant.store.truststores.publish('fleet', 'all', [plant.ca.id], encodePem('CERTIFICATE', plant.ca.certificate), (version) => event('truststore.published', `truststore:fleet/${version}`));
+    token = await makeToken('fleetroot-ocsp');
+    process.env['SOFTHSM2_CONF'] = token.softhsmConf;
+    const there = new URL(plant.postgres.statusDatabaseUrl.reveal());
+    database = new TcpProxy(there.href.replace(/^postgres(ql)?:/, 'http:'));
+    there.port = new URL(await database.listen()).port;
+    port = await freePort();
+    status = await startStatus({
+      logger: createLogger({ role: 'test', level: 'silent' }), databaseUrl: new Secret(there.href), pool: 4, enrolmentSecret: new Secret('x'.repeat(32)),
+      ocspSignerRefreshPercent: 50, listen: { host: '127.0.0.1', port }, internalListen: { host: '127.0.0.1', port: await freePort() },
+      token: { module: token.module, tokenLabel: token.tokenLabel, pin: token.pin, deadlineMs: 3000, sessionCopies: 'try' },
+      clock: { now: () => new Date(Date.now() + ahead) },
+    }, { fail: () => undefined });
+  });
+  afterAll(async () => {
+    await status?.close();
+    database?.close();
+    await token?.remove();
+  });
+
+  it('status serves CRLs until their nextUpdate, and after it as expired: no cache keeps them, bundles are 503, /readyz says so', async () => {
+    const paths = ['crl/ecu-issuing.crl', 'crl/ecu-issuing.delta.crl', `crl/ecu-issuing/${CrlPlant.SHARDS}/1.crl`, `crl/ecu-issuing/${CrlPlant.SHARDS}/1.delta.crl`];
+    const ask = async (path: string) => {
+      const answer = await fetch(`${at}${port}/${path}`);
+      return { path, status: answer.status, caching: answer.headers.get('cache-control')?.split(',')[0], octets: Buffer.from(await answer.arrayBuffer()) };
+    };
+    const checks = async () => (await (await fetch(`${at}${port}/readyz`)).json() as { checks: Record<string, { ready: boolean; degraded?: boolean; reason?: string }> }).checks;
+    const before = await Promise.all(paths.map(ask));
+    expect(before.map(({ status: code, caching }) => `${code} ${caching}`)).toEqual(paths.map(() => '200 public'));
+    expect((await ask('truststores/fleet.crl.pem')).status).toBe(200);
+    database.pass(false);
+    await expect.poll(async () => (await checks())['database'], { timeout: 15_000 }).toMatchObject({ ready: true, degraded: true });
+    const shown = async () => (await Promise.all(paths.map(ask))).map(({ status: code, caching, octets }, i) => `${code} ${caching}${octets.equals(before[i]?.octets as Buffer) ? '' : ' other octets'}`);
+    expect([await shown(), (await checks())['crl']]).toEqual([paths.map(() => '200 public'), { ready: true }]);
+    ahead = 11 * 60_000;
+    expect([await shown(), (await checks())['crl']]).toEqual([['200 public', '200 no-cache', '200 public', '200 no-cache'], { ready: true }]);
+    ahead = 61 * 60_000;
+    expect(await shown()).toEqual(paths.map(() => '200 no-cache'));
+    expect((await checks())['crl']).toMatchObject({ ready: false, reason: expect.stringContaining('no current CRL of ecu-issuing') });
+    expect((await fetch(`${at}${port}/readyz`)).status).toBe(503);
+    const bundle = await ask('truststores/fleet.crl.pem');
+    expect([bundle.status, JSON.parse(bundle.octets.toString())]).toEqual([503, expect.objectContaining({ code: 'truststore.incomplete' })]);
+    ahead = 0;
+    database.pass(true);
+    await expect.poll(async () => (await checks())['database'], { timeout: 15_000 }).toEqual({ ready: true });
   });
 });
 

@@ -25,6 +25,7 @@ import { DeviceListener, deviceTls } from './device/device-listener.ts';
 import { OperationalCertificates } from './device/operational-certificate.ts';
 import { TlsIdentityKeeper } from './device/tls-identity.ts';
 import { copiesFigures } from './copies-figures.ts';
+import { crlFigures } from './crl-figures.ts';
 import { fsckFigures } from './fsck-figures.ts';
 import { issuerFigures } from './issuer-figures.ts';
 import { KeyDelivery } from './key-batches/key-delivery.ts';
@@ -130,6 +131,7 @@ export async function startApi(config: ApiConfig, logger: Logger, given: Partial
     issuerFigures(metrics, store.heartbeats, store.issuance);
     fsckFigures(metrics, store.inspections, clock);
     copiesFigures(metrics, store.heartbeats);
+    crlFigures(metrics, store.heartbeats);
     const options = httpOptions(config, logger, metrics, limits);
 
     const deviceApp = await createHttpApp(deviceModule(parts), {
