@@ -80,7 +80,7 @@ describe('publishers in two processes, each of which has the lease', () => {
     for (const { child } of victims) child.stdin?.write('go\n');
     const outcomes = await Promise.all(victims.map((victim) => victim.said<RaceOutcome>()));
     const rows = await expectHistory(before);
-    console.log(`${RUNS} runs in two processes: ${rows.length - before} CRLs published, ${outcomes.map((one) => one?.again).join(' and ')} runs tried again`);
+    console.log(`${RUNS} runs in two processes: ${rows.length - before} CRLs published, tried again: ${outcomes.flatMap((one) => one?.again ?? []).toSorted().join(', ') || 'none'}`);
     expect(outcomes.map((one) => one?.failed)).toEqual([[], []]);
     // One number is of one run, and of one string of octets.
     const reserved = await plant.sql<{ runs: number }>('SELECT count(*)::int AS runs FROM (SELECT number FROM crl GROUP BY number HAVING count(DISTINCT this_update) > 1) AS twice');
@@ -224,7 +224,7 @@ describe('fsck over HTTP', () => {
   let older: Map<string, Uint8Array>;
   let server: Server;
   let site: string;
-  let asked: string[];
+  let asked: string[] = [];
   let answer: (path: string) => Uint8Array | undefined;
 
   beforeAll(async () => {
@@ -364,7 +364,8 @@ describe('while the database is away', () => {
     expect([await shown(), (await checks())['crl']]).toEqual([['200 public', '200 no-cache', '200 public', '200 no-cache'], { ready: true }]);
     ahead = 61 * 60_000;
     expect(await shown()).toEqual(paths.map(() => '200 no-cache'));
-    expect((await checks())['crl']).toMatchObject({ ready: false, reason: expect.stringContaining('no current CRL of ecu-issuing') });
+    // What was found is told for a moment.
+    await expect.poll(async () => (await checks())['crl'], { timeout: 10_000 }).toMatchObject({ ready: false, reason: expect.stringContaining('no current CRL of ecu-issuing') });
     expect((await fetch(`${at}${port}/readyz`)).status).toBe(503);
     const bundle = await ask('truststores/fleet.crl.pem');
     expect([bundle.status, JSON.parse(bundle.octets.toString())]).toEqual([503, expect.objectContaining({ code: 'truststore.incomplete' })]);

@@ -35,8 +35,8 @@ export type VictimOrder =
   | { readonly do: 'race'; readonly serials: readonly string[] }
   | { readonly do: 'copy'; readonly folder: string };
 
-/** What a race came to: runs that failed, by code, and those that were tried again. */
-export interface RaceOutcome { readonly failed: readonly string[]; readonly again: number }
+/** What a race came to: the codes of runs that failed, and of those that were tried again. */
+export interface RaceOutcome { readonly failed: readonly string[]; readonly again: readonly string[] }
 
 const octets = (hex: string): Uint8Array => new Uint8Array(Buffer.from(hex, 'hex'));
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
@@ -87,7 +87,7 @@ async function race(serials: readonly string[]): Promise<RaceOutcome> {
   say('ready');
   await lines.next();
   const failed: string[] = [];
-  let again = 0;
+  const again: string[] = [];
   const authority = (await store.authorities.all()).find(({ id }) => id === given.caId);
   if (authority === undefined) throw new Error('no CA');
   await Promise.all(serials.map(async (hex, i) => {
@@ -101,7 +101,7 @@ async function race(serials: readonly string[]): Promise<RaceOutcome> {
       } catch (error) {
         // A job of the queue that fails is tried again.
         if (attempt === 5 || !isPkiError(error)) return void failed.push(isPkiError(error) ? error.code : String(error));
-        again++;
+        again.push(error.code);
       }
     }
   }));
