@@ -5,6 +5,7 @@ import { Agent, createServer, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { crlPath, statusSite } from '@fleetroot/authority';
 import { type CrashPoint, crashPoints, Secret, toHex } from '@fleetroot/core';
@@ -373,6 +374,27 @@ describe('while the database is away', () => {
     database.pass(true);
     await expect.poll(async () => (await checks())['database'], { timeout: 15_000 }).toEqual({ ready: true });
   });
+});
+
+it('a reservation that waited for another is not older than that, though its number is higher (I13)', async () => {
+  const second = Math.ceil(Date.now() / 1000) * 1000 + 1000;
+  const planned = [{ scope: 'all', kind: 'full', nextUpdate: new Date(second + 3_600_000), base: undefined }] as const;
+  await plant.sql('BEGIN');
+  await plant.sql('SELECT FROM ca WHERE id = $1 FOR UPDATE', [plant.ca.id]);
+  const late = expect(plant.store.crls.reserve(plant.ca.id, new Date(second), planned)).rejects.toMatchObject({ code: 'clock.skew' });
+  const waits = `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'`;
+  const looker = new Client({ connectionString: plant.postgres.databaseUrl.reveal() });
+  await looker.connect();
+  try {
+    await expect.poll(async () => (await looker.query(waits)).rowCount, { timeout: 10_000 }).toBe(1);
+  } finally {
+    await looker.end();
+  }
+  const [ahead, number] = [new Date(second + 1000), BigInt(second + 1000)];
+  await plant.sql('INSERT INTO crl (ca_id, number, this_update, next_update) VALUES ($1, $2, $3, $4)', [plant.ca.id, number, ahead, new Date(second + 3_600_000)]);
+  await plant.sql('UPDATE ca SET crl_number = $2 WHERE id = $1', [plant.ca.id, number]);
+  await plant.sql('COMMIT');
+  await late;
 });
 
 function get(agent: Agent, target: string): Promise<Uint8Array> {
