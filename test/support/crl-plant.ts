@@ -145,7 +145,7 @@ export class CrlPlant {
   }
 
   history(): Promise<HistoryRow[]> {
-    return this.sql<HistoryRow & { number: bigint }>('SELECT scope, kind, number::text AS number, this_update, der FROM history ORDER BY place')
+    return this.sql<Omit<HistoryRow, 'number'> & { number: string }>('SELECT scope, kind, number::text AS number, this_update, der FROM history ORDER BY place')
       .then((rows) => rows.map((row) => ({ ...row, number: BigInt(row.number) })));
   }
 
@@ -195,7 +195,7 @@ export class CrlPlant {
       })),
       async said<T>() {
         const { value, done } = await lines.next();
-        return done === true ? undefined : JSON.parse(String(value)) as T;
+        return done === true ? undefined : JSON.parse(value) as T;
       },
     };
     this.#victims.add(victim);

@@ -117,7 +117,7 @@ function turnOf(turns: Map<number, number>, { id }: CertificationAuthority, head
  * Of each CRL as it is served, by its path: `age PATH` in seconds, and `life PATH`, the part of its life that is behind it.
  * What cannot be had any more grows older still. `faults CA`: how many of those fetched now are not what they should be.
  */
-export function servedFigures(seen: ReadonlyMap<string, ServedCrl>, faults: ReadonlyMap<string, number>, now: Date): Record<string, number> {
+function servedFigures(seen: ReadonlyMap<string, ServedCrl>, faults: ReadonlyMap<string, number>, now: Date): Record<string, number> {
   const figures: Record<string, number> = {};
   for (const [path, { thisUpdate, nextUpdate }] of seen) {
     const age = now.getTime() - thisUpdate.getTime();
