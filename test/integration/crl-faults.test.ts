@@ -100,7 +100,7 @@ describe('a process that is killed while CRLs are published and copied', () => {
   let status: Running | undefined;
   let token: TestToken | undefined;
   let copies: string;
-  let reading = true;
+  const enough = new AbortController();
   let reads = 0;
   const failures: unknown[] = [];
   /** The first thing that a reader found. */
@@ -123,7 +123,7 @@ describe('a process that is killed while CRLs are published and copied', () => {
     await Promise.all([start({ do: 'publish' }), start({ do: 'publish' }), start({ do: 'copy', folder: copies })]);
   });
   afterAll(async () => {
-    reading = false;
+    enough.abort();
     await Promise.all(readers);
     agent.destroy();
     await plant.endVictims();
@@ -141,7 +141,7 @@ describe('a process that is killed while CRLs are published and copied', () => {
   /** Reads one place each 20 ms, and judges each read. */
   async function reader(place: string, get: () => Promise<Uint8Array>): Promise<void> {
     const verified = new Map<string, bigint>();
-    for (let last = 0n; reading;) {
+    for (let last = 0n; !enough.signal.aborted;) {
       try {
         const [der] = await Promise.all([get(), sleep(20)]);
         reads++;
@@ -197,7 +197,7 @@ describe('a process that is killed while CRLs are published and copied', () => {
       }
     }
     await expect.poll(() => reads + faults.length * READS, { timeout: 500_000 }).toBeGreaterThanOrEqual(READS);
-    reading = false;
+    enough.abort();
     await Promise.all([...readers, ...starting]);
     expect(faults).toEqual([]);
     await plant.endVictims();
