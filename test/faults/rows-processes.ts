@@ -7,11 +7,11 @@ import { another, anyOf, inTheMiddle, issued, persistently, type Row, type Scene
 /** `up` starts what dies again after a delay that doubles: a new `up` begins anew with it. */
 const DEATHS_BEFORE_RESTART = 4;
 
-/** The point is reached by issuing, by publishing a CRL or a filter, or by sending a batch. */
+/** The point is reached by issuing, by publishing a CRL, a copy of it or a filter, or by sending a batch. */
 async function provoke(scene: Scene, point: CrashPoint, i: number): Promise<void> {
   if (point.startsWith('issuance.')) {
     if ((await issued(scene)).done) await another(scene);
-  } else if (point.startsWith('crl.')) {
+  } else if (point.startsWith('crl.') || point.startsWith('copy.')) {
     // A certificate that is not wanted any more: of a batch of its own, so that the count of the others stands.
     const [row] = await ask<{ serial: string }>(scene.site.product,
       `SELECT encode(c.serial, 'hex') AS serial FROM certificate c WHERE c.ecu_serial IS NOT NULL

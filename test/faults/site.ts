@@ -52,7 +52,7 @@ export class Site {
     this.databaseDir = join(this.folder, 'postgres');
     this.record = join(this.folder, 'record');
     this.orders = new Orders(join(this.folder, 'orders'));
-    for (const folder of [this.dataDir, this.databaseDir]) mkdirSync(folder, { mode: 0o755 });
+    for (const folder of [this.dataDir, this.databaseDir, join(this.folder, 'copies')]) mkdirSync(folder, { mode: 0o755 });
     mkdirSync(join(this.folder, 'shim'));
     this.shim = new HsmShim(join(this.folder, 'shim'), SOFTHSM);
     const module = recordingModule(this.record, this.shim.module);
@@ -102,7 +102,7 @@ export class Site {
       arguments: [
         '--admin-database-url-file', join(this.folder, 'admin-url'),
         ...(this.#redis === undefined ? [] : ['--redis-url-file', join(this.folder, 'redis-url')]),
-        ...['FLEETROOT_CHUNK_ITEMS=100', `FLEETROOT_HSM_MODULE=${this.#module}`, ...settings].flatMap((setting) => ['--set', setting]),
+        ...['FLEETROOT_CHUNK_ITEMS=100', `FLEETROOT_HSM_MODULE=${this.#module}`, `FLEETROOT_COPY_DIR=${join(this.folder, 'copies')}`, ...settings].flatMap((setting) => ['--set', setting]),
       ],
     });
   }

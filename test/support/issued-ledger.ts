@@ -23,7 +23,7 @@ export interface IssuedLedger {
   readonly signed: Uint8Array[];
   /** The first CRL of g1, which lists a hold that was released, and not what was revoked after. */
   readonly earlierCrl: Uint8Array;
-  /** The CRLs that are published, by CA. */
+  /** The CRLs that are published, by CA, and deltas by `CA.delta`. */
   published(): Promise<Map<string, Uint8Array>>;
   readonly store: Store;
   close(): Promise<void>;
@@ -141,8 +141,9 @@ export async function issueLedger(): Promise<IssuedLedger> {
   return {
     postgres, key, ledgerKey, signed, store, earlierCrl,
     async published() {
-      const crls = await Promise.all([root, offline, g1, g2].map(async ({ ca }) => [ca.name as string, (await store.crls.latest(ca.id))?.der ?? new Uint8Array(0)] as const));
-      return new Map(crls);
+      const crls = await Promise.all([root, offline, g1, g2].flatMap(({ ca }) => (['full', 'delta'] as const).map(async (kind): Promise<[string, Uint8Array]> =>
+        [kind === 'delta' ? `${ca.name}.delta` : ca.name, (await store.crls.latest(ca.id, 'all', kind))?.der ?? new Uint8Array(0)])));
+      return new Map(crls.filter(([, der]) => der.length > 0));
     },
     async close() {
       await store.close();

@@ -26,6 +26,7 @@ import { DeviceListener, deviceTls } from './device/device-listener.ts';
 import { OperationalCertificates } from './device/operational-certificate.ts';
 import { TlsIdentityKeeper } from './device/tls-identity.ts';
 import { copiesFigures } from './copies-figures.ts';
+import { crlFigures } from './crl-figures.ts';
 import { fsckFigures } from './fsck-figures.ts';
 import { issuerFigures } from './issuer-figures.ts';
 import { KeyDelivery } from './key-batches/key-delivery.ts';
@@ -132,6 +133,7 @@ export async function startApi(config: ApiConfig, logger: Logger, given: Partial
     fsckFigures(metrics, store.inspections, clock);
     copiesFigures(metrics, store.heartbeats);
     const front = new ProxyFront(parts.gatewayChecks, (error) => logger.error({ err: error }, 'a gateway\'s question failed: the client was refused'));
+    crlFigures(metrics, store.heartbeats);
     const options = httpOptions(config, logger, metrics, limits);
 
     const deviceApp = await createHttpApp(deviceModule(parts), {

@@ -132,7 +132,11 @@ export class Published {
   async checkCrls(): Promise<void> {
     const all = await this.authorities();
     const now = this.#clock.now();
-    const without = all.filter((ca) => isAskedFor(ca, all) && !isCurrent(this.#view.crls.get(ca.id), now)).map(({ name }) => name);
+    // Certificates name the CRLs of their shards: one of those that has expired is as bad as that of the whole CA.
+    const fulls = this.#view.crls.all().filter(({ kind }) => kind === 'full');
+    const isWithout = ({ id }: CertificationAuthority): boolean =>
+      !isCurrent(this.#view.crls.get(id), now) || fulls.some((head) => head.caId === id && !isCurrent(head, now));
+    const without = all.filter((ca) => isAskedFor(ca, all) && isWithout(ca)).map(({ name }) => name);
     if (without.length > 0) throw new PkiError('crl.not-found', `no current CRL of ${without.join(', ')}`);
   }
 

@@ -150,6 +150,12 @@ describe('published objects', () => {
     await expect(from.checkCrls()).rejects.toMatchObject({ code: 'crl.not-found', message: 'no current CRL of issuing' });
     expect((await from.crl(whole('issuing'))).freshness.maxAge).toBe(0);
   });
+  it('is not ready with the expired CRL of a shard, which certificates name, and is with an expired delta', async () => {
+    const shard = (kind: 'full' | 'delta', nextUpdate: Date): TestCrl => crlOf({ caId: 2, scope: '64/17', kind, thisUpdate: at(-10), nextUpdate }, Uint8Array.of(0x30, 64));
+    const whole = [crl(1, at(60)), crl(2, at(60))];
+    await published([...whole, shard('full', at(60)), shard('delta', at(-1))]).checkCrls();
+    await expect(published([...whole, shard('full', at(-1))]).checkCrls()).rejects.toMatchObject({ code: 'crl.not-found', message: 'no current CRL of issuing' });
+  });
   it('bundles a CRL for each CA of the truststore, for no longer than the first of them holds', async () => {
     const from = published([crl(1, at(60)), crl(2, at(20))]);
     const bundle = await from.truststoreCrls('fleet');

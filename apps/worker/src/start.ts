@@ -104,7 +104,10 @@ function tasksOf(options: WorkerOptions, producer: JobProducer, instance: string
       authorities: store.authorities, profiles: store.profiles, batches: store.batches, principals: store.principals,
       profile, clock, logger, everyMs,
     }),
-    crlWatchTask({ ...hierarchy, ...(options.fsck === undefined ? {} : { served: statusSite(options.fsck.statusUrl) }) }),
+    crlWatchTask({
+      ...hierarchy,
+      ...(options.fsck === undefined ? {} : { served: statusSite(options.fsck.statusUrl), beat: (figures) => store.heartbeats.beat('crl-watch', 'crl-watch', figures) }),
+    }),
     ...(options.filterHours === undefined || options.filterHours === 0 ? []
       : [filtersTask({ authorities: store.authorities, filters: store.filters, producer, clock, logger, hours: options.filterHours, everyMs })]),
     switchOverTask(hierarchy),

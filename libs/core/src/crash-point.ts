@@ -4,7 +4,8 @@
  */
 export const crashPoints = [
   'issuance.claimed', 'issuance.prepared', 'issuance.intent-recorded', 'issuance.signed', 'issuance.certified', 'issuance.stored',
-  'batch.appended', 'batch.accepted', 'outbox.read', 'outbox.relayed', 'crl.reserved', 'crl.signed', 'filter.reserved', 'filter.signed',
+  'batch.appended', 'batch.accepted', 'outbox.read', 'outbox.relayed',
+  'crl.due', 'crl.reserved', 'crl.signed', 'crl.compared', 'crl.swapped', 'copy.written', 'copy.renamed', 'filter.reserved', 'filter.signed',
 ] as const;
 
 export type CrashPoint = (typeof crashPoints)[number];

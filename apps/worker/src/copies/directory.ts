@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { PkiError, toHex } from '@fleetroot/core';
+import { crashPoint, PkiError, toHex } from '@fleetroot/core';
 import { crlNumberOf } from './crl-number.ts';
 import type { CopyObject, CopyTarget, Lying } from './target.ts';
 
@@ -57,7 +57,9 @@ export class DirectoryTarget implements CopyTarget {
       await utimes(fresh, time, time);
       await this.#makeFolder(dirname(file));
       if ((await this.#state(path)) !== over?.state) return false;
+      crashPoint('copy.written');
       await rename(fresh, file);
+      crashPoint('copy.renamed');
     } finally {
       await rm(fresh, { force: true });
     }

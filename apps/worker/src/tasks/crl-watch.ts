@@ -1,4 +1,4 @@
-import { type AuthorityLedger, type CertificationAuthority, type CrlHead, type CrlLedger, crlPath, isTrusted, type PublishedCrls } from '@fleetroot/authority';
+import { type AuthorityLedger, type CertificationAuthority, type CrlHead, type CrlLedger, crlPath, crlPlace, isTrusted, type PublishedCrls } from '@fleetroot/authority';
 import { type Clock, equalBytes, isPkiError } from '@fleetroot/core';
 import type { Logger } from '@fleetroot/telemetry';
 import { parseAnyCrl } from '@fleetroot/x509';
@@ -13,6 +13,14 @@ export interface CrlWatchParts {
   readonly everyMs: number;
   /** What everybody gets; absent: the ledger is looked at alone. */
   readonly served?: PublishedCrls;
+  /** Told after each look at what is served: `servedFigures`. */
+  readonly beat?: (figures: Readonly<Record<string, number>>) => Promise<void>;
+}
+
+/** A CRL as it was served last, or could not be had since. */
+interface ServedCrl {
+  readonly thisUpdate: Date;
+  readonly nextUpdate: Date;
 }
 
 /** How much of its life a published CRL has behind it. */
@@ -46,6 +54,7 @@ const WHAT = {
 export function crlWatchTask(parts: CrlWatchParts): Task {
   const told = new Map<string, { readonly what: string; readonly at: number }>();
   const turns = new Map<number, number>();
+  const seen = new Map<string, ServedCrl>();
   /** Says something of a CA once, and again after an hour; `undefined`: all is well. */
   const say = (about: string, what: string | undefined, tell: () => void): void => {
     const now = parts.clock.now().getTime();
@@ -61,12 +70,16 @@ export function crlWatchTask(parts: CrlWatchParts): Task {
     async run(signal) {
       const all = await parts.authorities.all();
       const heads = await parts.crls.heads();
+      const faults = new Map<string, number>();
       for (const ca of all.filter((one) => isTrusted(one, all))) {
         if (signal.aborted) return;
         const own = heads.filter(({ caId }) => caId === ca.id);
         watchAges(parts, ca, own, say);
-        if (parts.served !== undefined && own.length > 0) await watchServed(parts, parts.served, ca, turnOf(turns, ca, own), say);
+        if (parts.served !== undefined && own.length > 0) faults.set(ca.name, await watchServed(parts, parts.served, ca, turnOf(turns, ca, own), seen, say));
       }
+      // One that is not to be trusted any more need not be young.
+      for (const path of seen.keys()) if (!faults.has(crlPlace(path)?.ca ?? '')) seen.delete(path);
+      await parts.beat?.(servedFigures(seen, faults, parts.clock.now()));
     },
   };
 }
@@ -100,30 +113,59 @@ function turnOf(turns: Map<number, number>, { id }: CertificationAuthority, head
   return [...whole, ...Array.from({ length: Math.min(FETCHED_AT_ONCE, others.length) }, (_, i) => others[(from + i) % others.length] as CrlHead)];
 }
 
-async function watchServed({ clock, logger }: CrlWatchParts, served: PublishedCrls, ca: CertificationAuthority, heads: readonly CrlHead[], say: Say): Promise<void> {
+/**
+ * Of each CRL as it is served, by its path: `age PATH` in seconds, and `life PATH`, the part of its life that is behind it.
+ * What cannot be had any more grows older still. `faults CA`: how many of those fetched now are not what they should be.
+ */
+function servedFigures(seen: ReadonlyMap<string, ServedCrl>, faults: ReadonlyMap<string, number>, now: Date): Record<string, number> {
+  const figures: Record<string, number> = {};
+  for (const [path, { thisUpdate, nextUpdate }] of seen) {
+    const age = now.getTime() - thisUpdate.getTime();
+    figures[`age ${path}`] = Math.round(age / 1000);
+    figures[`life ${path}`] = Math.round((1000 * age) / (nextUpdate.getTime() - thisUpdate.getTime())) / 1000;
+  }
+  for (const [ca, count] of faults) figures[`faults ${ca}`] = count;
+  return figures;
+}
+
+/** @returns how many are not what they should be */
+async function watchServed(
+  { clock, logger }: CrlWatchParts, served: PublishedCrls, ca: CertificationAuthority, heads: readonly CrlHead[], seen: Map<string, ServedCrl>, say: Say,
+): Promise<number> {
   const faults: { readonly path: string; readonly fault: string }[] = [];
   for (const head of heads) {
-    const fault = await faultOfServed(served, ca.name, head, clock.now());
-    if (fault !== undefined) faults.push({ path: crlPath({ ...head, ca: ca.name }), fault });
+    const path = crlPath({ ...head, ca: ca.name });
+    const fault = await faultOfServed(served, ca.name, head, clock.now(), (crl) => seen.set(path, crl));
+    if (fault !== undefined) faults.push({ path, fault });
   }
   const [first] = faults;
   say(`${ca.name} served`, first?.fault, () => {
     logger.error({ ca: ca.name, path: first?.path, faults: faults.length }, `a CRL as it is served ${first?.fault ?? ''}: see whether the status app runs, and what stands before it`);
   });
+  return faults.length;
 }
 
-async function faultOfServed(served: PublishedCrls, caName: string, head: CrlHead, now: Date): Promise<string | undefined> {
+async function faultOfServed(
+  served: PublishedCrls, caName: string, head: CrlHead, now: Date, see: (crl: ServedCrl) => void,
+): Promise<string | undefined> {
   // One that was just published may still be on its way.
   const young = now.getTime() - head.thisUpdate.getTime() < ON_ITS_WAY_MS;
   try {
     const der = await served.fetch(caName, head.scope, head.kind);
     if (der === undefined) return young ? undefined : 'is not there';
-    if (equalBytes(hash('sha256', der, 'buffer'), head.sha256)) return undefined;
+    if (equalBytes(hash('sha256', der, 'buffer'), head.sha256)) {
+      see(head);
+      return undefined;
+    }
     const crl = parseAnyCrl(der);
+    see(crl);
     if (crl.nextUpdate <= now) return 'has expired';
     if (crl.number === head.number) return 'has the number of the one on record, and other octets';
     // One that is newer than what was read from the ledger is none the worse for it.
-    return crl.number < head.number && !young ? 'is not the newest' : undefined;
+    if (crl.number >= head.number || young) return undefined;
+    // Its own life counts, not that of the one that should be there (I14).
+    const age = crlAge(crl, now);
+    return age === 'fresh' ? 'is not the newest' : `is not the newest, and has ${age} of its life behind it`;
   } catch (error) {
     if (isPkiError(error)) return 'cannot be read';
     return error instanceof Error ? `cannot be had (${error.message})` : 'cannot be had';

@@ -1,4 +1,4 @@
-import { LATE_COMMIT_MS, PkiError } from '@fleetroot/core';
+import { crashPoint, LATE_COMMIT_MS, PkiError } from '@fleetroot/core';
 import { signsStatus } from '../hierarchy/state.ts';
 import type { CrlHead, CrlScope, CrlScopeFacts, PublishedCrl } from '../ports/crl.ts';
 import type { CrlLedger } from '../ports/status.ts';
@@ -37,6 +37,7 @@ export async function publishCrls(publication: CrlPublication, demand: CrlDemand
     const heads = await crls.heads(authority.id);
     const due = (await demanded(publication, only === undefined ? demand : 'all', heads)).filter(({ scope }) => only?.has(scope.scope) ?? true);
     if (due.length === 0) break;
+    crashPoint('crl.due');
     const run = await runCrls(publication, due, newestOf(heads));
     published.push(...run.published);
     const [flaw] = run.flaws.values();

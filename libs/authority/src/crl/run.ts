@@ -187,7 +187,9 @@ class Run implements RunOutcome {
       }
       // Full CRL and delta of a scope are swapped together, or neither is.
       const sound = swaps.filter(({ crl }) => !this.flaws.has(crl.scope));
+      crashPoint('crl.compared');
       const swapped = sound.length === 0 ? [] : await crls.publish(authority.id, sound, (done) => this.#event(done));
+      crashPoint('crl.swapped');
       this.published.push(...sound.filter((_, i) => swapped[i] === true).map(({ crl }) => headOf(crl)));
       const again = new Set(sound.filter((_, i) => swapped[i] !== true).map(({ crl }) => crl));
       left = left.filter(({ crl }) => again.has(crl));

@@ -23,6 +23,16 @@ export function inspectCrl(subject: string, der: Uint8Array, issuer: ParsedCerti
   }
 }
 
+/** undefined: it cannot be read. */
+export function numberOf(der: Uint8Array): bigint | undefined {
+  try {
+    return parseAnyCrl(der).number;
+  } catch (error) {
+    if (isPkiError(error)) return undefined;
+    throw error;
+  }
+}
+
 /** Our own are in order, so that a serial that comes twice comes twice in a row; any other is searched. */
 function firstTwice({ entries }: ParsedCrl): string | undefined {
   let before = '';
@@ -51,7 +61,7 @@ export function compareCrlRow(subject: string, row: InspectedCrl, crl: ParsedCrl
 }
 
 /** The shard's own, or none. */
-const isOfScope = ({ distributionPoint }: ParsedCrl, scope: CrlScope): boolean =>
+export const isOfScope = ({ distributionPoint }: ParsedCrl, scope: CrlScope): boolean =>
   (scope === 'all' ? distributionPoint.length === 0 : distributionPoint.length > 0 && distributionPoint.every((uri) => uri.endsWith(`/${scope}.crl`)));
 
 /** What is on one CRL, or on record, and not on the other, in the order of serials. */

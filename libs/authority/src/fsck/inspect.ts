@@ -8,6 +8,7 @@ import { inspectFilters } from './filters.ts';
 import { inspectCeremonies } from './hierarchy.ts';
 import { inspectKeptCrls } from './kept-crls.ts';
 import { inspectMissing, inspectPublishedCrl, type PublishedCrls, serve } from './published-crl.ts';
+import { inspectPublishedParts } from './published-parts.ts';
 import { Findings, type InspectionReport } from './report.ts';
 import { inspectShards } from './shard-crls.ts';
 import { type HsmRecord, SignatureAccount } from './signatures.ts';
@@ -81,9 +82,11 @@ export async function inspect({ ledger, ledgerKey, published }: InspectionParts,
       if (kept === undefined) continue;
       const delta = allKept.find(({ scope, kind }) => scope === 'all' && kind === 'delta')?.newest;
       if (published !== undefined) {
-        await inspectPublishedCrl(ca, { ...kept, delta }, {
+        const surroundings = {
           view, authorities, findings, published, before, signal, withinMs: options.crlWithinMs ?? CRL_WITHIN_MS, refreshPercent: options.crlRefreshPercent ?? REFRESH_PERCENT,
-        });
+        };
+        // Whoever does not answer is named once.
+        if (await inspectPublishedCrl(ca, { ...kept, delta }, surroundings)) await inspectPublishedParts(ca, allKept, surroundings);
       } else if (kept.newest !== undefined) {
         await inspectMissing(ca, kept.newest, { ...kept, delta }, view, findings);
       }

@@ -25,8 +25,9 @@ interface KeptSurroundings {
   readonly full: boolean;
 }
 
-const describeCrl = ({ scope, kind, number }: Pick<InspectedCrl, 'scope' | 'kind' | 'number'>, caName: string): string =>
-  `${kind === 'delta' ? 'delta ' : ''}CRL ${number}${scope === 'all' ? '' : ` ${scope}`} of ${caName}`;
+/** Of one, or of whichever has the place. */
+export const describePlace = ({ scope, kind, number }: Pick<InspectedCrl, 'scope' | 'kind'> & { readonly number?: bigint }, caName: string): string =>
+  `${kind === 'delta' ? 'delta ' : ''}CRL${number === undefined ? '' : ` ${number}`}${scope === 'all' ? '' : ` ${scope}`} of ${caName}`;
 
 /**
  * The CRLs of a CA whose octets the ledger keeps, of each scope and kind the newest first, each against its row and the one
@@ -37,7 +38,7 @@ export async function inspectKeptCrls(ca: InspectedAuthority, { view, findings, 
   const kept: (KeptCrls & { looked: number; later: ParsedCrl | undefined })[] = [];
   for await (const page of view.crls(ca.id)) {
     for (const row of page) {
-      const subject = describeCrl(row, ca.name);
+      const subject = describePlace(row, ca.name);
       let of = kept.at(-1);
       if (of?.scope !== row.scope || of.kind !== row.kind) kept.push((of = { scope: row.scope, kind: row.kind, newest: undefined, shownUntil: -Infinity, looked: 0, later: undefined }));
       if (of.looked >= 2 && !full) {

@@ -20,7 +20,7 @@ export interface PublishedCrls {
 }
 
 /** What was had from there, or why nothing was. */
-type Served = { readonly der: Uint8Array } | { readonly fault: string };
+export type Served = { readonly der: Uint8Array } | { readonly fault: string; /** Nobody answered. */ readonly silent?: true };
 
 export interface PublishedSurroundings {
   readonly view: LedgerView;
@@ -38,20 +38,21 @@ export interface PublishedSurroundings {
 
 const AGAIN_MS = 500;
 
-export async function serve(published: PublishedCrls, caName: string): Promise<Served> {
+export async function serve(published: PublishedCrls, caName: string, scope?: CrlScope, kind?: CrlKind): Promise<Served> {
   try {
-    const der = await published.fetch(caName);
+    const der = await published.fetch(caName, scope, kind);
     return der === undefined ? { fault: 'is not published' } : { der };
   } catch (error) {
-    return { fault: `cannot be had: ${error instanceof Error ? error.message : String(error)}` };
+    return { fault: `cannot be had: ${error instanceof Error ? error.message : String(error)}`, silent: true };
   }
 }
 
 /**
  * The CRL that is served for a CA. What is late may still come: it is fetched again for as long as a revocation may take to
  * be seen, and judged as it is then.
+ * @returns whether anybody answered
  */
-export async function inspectPublishedCrl(ca: InspectedAuthority, kept: KeptWhole, around: PublishedSurroundings): Promise<void> {
+export async function inspectPublishedCrl(ca: InspectedAuthority, kept: KeptWhole, around: PublishedSurroundings): Promise<boolean> {
   const until = performance.now() + around.withinMs;
   let served = around.before.get(ca.name) ?? await serve(around.published, ca.name);
   // It is older than the moment that is looked at: it can list nothing that was not on record then.
@@ -62,6 +63,7 @@ export async function inspectPublishedCrl(ca: InspectedAuthority, kept: KeptWhol
   }
   if ('der' in served) await judge(ca, served.der, kept, around);
   else if (isTrusted(ca, around.authorities)) around.findings.breach('crl-current', `CRL of ${ca.name}`, served.fault);
+  return !('fault' in served && served.silent === true);
 }
 
 /** Whether something is wrong that the next CRL may set right. */
@@ -84,7 +86,7 @@ async function judge(ca: InspectedAuthority, der: Uint8Array, kept: KeptWhole, a
   await inspectMissing(ca, crl, kept, view, findings);
 }
 
-function inspectAge(ca: InspectedAuthority, { thisUpdate, nextUpdate }: ParsedCrl, subject: string, { findings, refreshPercent }: PublishedSurroundings): void {
+export function inspectAge(ca: InspectedAuthority, { thisUpdate, nextUpdate }: ParsedCrl, subject: string, { findings, refreshPercent }: PublishedSurroundings): void {
   const now = Date.now();
   if (nextUpdate.getTime() <= now) return findings.breach('crl-current', subject, `has expired at ${nextUpdate.toISOString()}`);
   // Half of what was left when the next one was due.

@@ -26,7 +26,6 @@ interface CaRow {
   readonly key_here: boolean;
   readonly crl_number: bigint;
   readonly last_signed_at: Date | null;
-  readonly last_this_update: Date | null;
   readonly now: Date;
 }
 
@@ -94,15 +93,16 @@ export class PostgresCrlLedger implements CrlLedger {
     return this.#database.transaction(async (tx) => {
       // The lock on the CA's row puts publishers in one order.
       const [ca] = await tx.query<CaRow>(
-        `SELECT name, state, key_id IS NOT NULL AS key_here, crl_number, last_signed_at, clock_timestamp() AS now,
-                (SELECT max(this_update) FROM crl WHERE ca_id = ca.id) AS last_this_update
-         FROM ca WHERE id = $1 FOR UPDATE`, [caId]);
+        `SELECT name, state, key_id IS NOT NULL AS key_here, crl_number, last_signed_at, clock_timestamp() AS now FROM ca WHERE id = $1 FOR UPDATE`, [caId]);
       if (ca === undefined) throw new PkiError('ca.not-found');
+      // By a statement of its own: one that waits for the lock sees of other tables what was there before it waited.
+      const [before] = await tx.query<{ last_this_update: Date | null }>('SELECT max(this_update) AS last_this_update FROM crl WHERE ca_id = $1', [caId]);
+      const last = before?.last_this_update ?? null;
       if (!may(ca.state, 'status')) throw new PkiError('ca.not-active', `the CA ${ca.name} is ${ca.state}: it signs no CRL`);
       if (!ca.key_here) throw new PkiError('ca.not-active', `the CA ${ca.name} has its key elsewhere: import the CRL that was signed there`);
       requireSaneTime(thisUpdate, ca.now, ca.last_signed_at);
-      if (ca.last_this_update !== null && thisUpdate < ca.last_this_update) {
-        throw new PkiError('clock.skew', `the clock is behind the thisUpdate of a CRL before (${ca.last_this_update.toISOString()})`);
+      if (last !== null && thisUpdate < last) {
+        throw new PkiError('clock.skew', `the clock is behind the thisUpdate of a CRL before (${last.toISOString()})`);
       }
       const milliseconds = BigInt(thisUpdate.getTime());
       const number = milliseconds > ca.crl_number + 1n ? milliseconds : ca.crl_number + 1n;
