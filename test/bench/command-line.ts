@@ -65,6 +65,10 @@ export const benches = {
       revoked: count('revoked certificates in the ledger for the second look', 1_000_000, 100_000_000),
     },
   },
+  revoke: {
+    what: 'one revocation of many certificates, with the worker killed in the middle: time, memory, transactions, and what relying parties notice',
+    flags: { targets: count('certificates that it is about', 1_000_000, MOST_ITEMS, { least: 1_000 }) },
+  },
   authorize: {
     what: 'what a gateway\'s question about a client certificate costs, beside a bare Fastify handler',
     flags: {

@@ -6,6 +6,7 @@ import { type BenchName, benches, help, parseCommandLine, type Values } from './
 import { benchCurve } from './curve.ts';
 import { benchFilter } from './filter.ts';
 import { benchHsm } from './hsm.ts';
+import { benchLargeRevocation } from './large-revocation.ts';
 import { benchPrefilled } from './prefilled.ts';
 import { benchRevocation } from './revocation.ts';
 import { Scratch } from './scratch.ts';
@@ -23,6 +24,7 @@ function run(name: BenchName, values: Values): Promise<void> {
     case 'filter': return benchFilter(scratch, number(values, 'known'), number(values, 'revoked'));
     case 'batch': return runBatch(values);
     case 'revocation': return benchRevocation(scratch, number(values, 'seconds'), number(values, 'revoked'));
+    case 'revoke': return benchLargeRevocation(scratch, number(values, 'targets'));
     case 'authorize': return benchAuthorize(scratch, number(values, 'certificates'), number(values, 'seconds'));
     case 'single': {
       const { rate, 'during-batch': duringBatch } = values;
