@@ -198,14 +198,14 @@ function cpuSince(name: string, before: ReadonlyMap<string, number>, after: Read
 /** The longest transactions of each part, as they are seen from outside. */
 function watchStatements(scratch: Scratch, url: string): { stop(): Promise<Result[]> } {
   const longest = new Map<string, { readonly ms: number; readonly query: string }>();
-  let stopped = false;
+  const stopping = new AbortController();
   const watching = (async () => {
     const client = new Client({ connectionString: url });
     await client.connect();
-    while (!stopped) {
+    while (!stopping.signal.aborted) {
       const { rows } = await client.query<{ who: string; ms: number; query: string }>(
         `SELECT coalesce(nullif(application_name, ''), usename) || CASE WHEN wait_event_type = 'Lock' THEN ', waiting for a lock' ELSE '' END AS who,
-           1000 * extract(epoch FROM clock_timestamp() - CASE WHEN wait_event_type = 'Lock' THEN state_change ELSE xact_start END)::float8 AS ms, left(query, 200) AS query
+           1000 * extract(epoch FROM clock_timestamp() - CASE WHEN wait_event_type = 'Lock' THEN state_change ELSE xact_start END)::float8 AS ms, state || ': ' || left(query, 200) AS query
          FROM pg_stat_activity WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid() AND backend_type = 'client backend'`);
       for (const { who, ms, query } of rows) if (ms > (longest.get(who)?.ms ?? 0)) longest.set(who, { ms, query });
       await sleep(LOOK_EVERY_MS);
@@ -213,12 +213,12 @@ function watchStatements(scratch: Scratch, url: string): { stop(): Promise<Resul
     await client.end();
   })();
   const stop = async (): Promise<Result[]> => {
-    stopped = true;
+    stopping.abort();
     await watching;
     for (const [who, { ms, query }] of longest) console.log(`longest transaction of ${who}: ${ms.toFixed(0)} ms, in: ${query.replace(/\s+/g, ' ')}`);
     return [...longest].map(([who, { ms }]) => ({ name: `longest transaction, ${who}`, value: ms, unit: 'ms' }));
   };
-  scratch.defer(() => void (stopped = true));
+  scratch.defer(() => stopping.abort());
   return { stop };
 }
 
@@ -236,7 +236,8 @@ async function startReaders(product: Product, client: Client, { issuedFrom, issu
      UNION ALL (SELECT serial FROM certificate WHERE issued_at >= $1 AND issued_at < $2 ORDER BY serial DESC LIMIT 100)`, [issuedFrom, issuedUntil]);
   const asked = rows.slice(0, ASKED).map(({ serial }) => ({ body: ocspRequest([{ issuer, serial }]), nonced: () => ocspRequest([{ issuer, serial }], randomBytes(16)), revoked: false }));
   const took = { ocsp: [] as number[], nonce: [] as number[], crl: [] as number[] };
-  let [stopped, failed] = [false, 0];
+  const stopping = new AbortController();
+  let failed = 0;
   const ask = async (kind: keyof typeof took, path: string, body?: Uint8Array): Promise<Buffer | undefined> => {
     const began = performance.now();
     const answer = await fetch(`${product.status}${path}`, body === undefined ? {} : { method: 'POST', headers: { 'content-type': 'application/ocsp-request' }, body: Buffer.from(body) }).catch(() => undefined);
@@ -247,7 +248,7 @@ async function startReaders(product: Product, client: Client, { issuedFrom, issu
   };
   const isRevoked = (octets: Buffer | undefined): boolean => octets !== undefined && octets.includes(Buffer.from('a116180f', 'hex'));
   const loops = [(async () => {
-    for (let i = 0; !stopped; i++) {
+    for (let i = 0; !stopping.signal.aborted; i++) {
       const one = asked[i % asked.length];
       if (one === undefined) return;
       const nonce = i % 4 === 0;
@@ -258,7 +259,7 @@ async function startReaders(product: Product, client: Client, { issuedFrom, issu
     }
   })(), (async () => {
     const numbers = new Map<string, bigint>();
-    for (let i = 0; !stopped; i++) {
+    for (let i = 0; !stopping.signal.aborted; i++) {
       for (const path of [`/crl/${CA}`, `/crl/${CA}/${SHARDS}/${i % SHARDS}`].flatMap((base) => [`${base}.crl`, `${base}.delta.crl`])) {
         const der = await ask('crl', path);
         if (der === undefined) continue;
@@ -281,7 +282,7 @@ async function startReaders(product: Product, client: Client, { issuedFrom, issu
       }
     },
     async stop() {
-      stopped = true;
+      stopping.abort();
       await all;
       return [
         { name: 'questions that had no answer', value: failed, unit: '', goal: 0 },
