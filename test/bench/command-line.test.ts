@@ -22,7 +22,7 @@ describe('npm run bench', () => {
   });
 
   it.each([
-    ['nothing', 'there is no bench nothing. There are: x509, hsm, batch, single, revocation, authorize'],
+    ['nothing', 'there is no bench nothing. There are: x509, hsm, batch, single, revocation, revoke, authorize'],
     ['--items 5', 'name a bench before --items'],
     ['batch --bogus', '--bogus'],
     ['batch --items', '--items'],

@@ -80,6 +80,10 @@ export const benches = {
       return inLedger && Number(revoked) > Number(known) / 2 ? `--revoked takes at most half of --known, ${Number(known) / 2}` : undefined;
     },
   },
+  revoke: {
+    what: 'one revocation of many certificates, with the worker killed in the middle: time, memory, transactions, and what relying parties notice',
+    flags: { targets: count('certificates that it is about', 1_000_000, MOST_ITEMS, { least: 1_000 }) },
+  },
   authorize: {
     what: 'what a gateway\'s question about a client certificate costs, beside a bare Fastify handler',
     flags: {

@@ -5,6 +5,7 @@ import { benchBatch } from './batch.ts';
 import { type BenchName, benches, help, parseCommandLine, type RevocationPart, type Values } from './command-line.ts';
 import { benchCurve } from './curve.ts';
 import { benchHsm } from './hsm.ts';
+import { benchLargeRevocation } from './large-revocation.ts';
 import { benchPrefilled } from './prefilled.ts';
 import { benchRevocation } from './revocation.ts';
 import { Scratch } from './scratch.ts';
@@ -23,6 +24,7 @@ function run(name: BenchName, values: Values): Promise<void> {
     case 'revocation': return benchRevocation(scratch, new Set(values['only'] as readonly RevocationPart[]), {
       seconds: number(values, 'seconds'), items: number(values, 'items'), known: number(values, 'known'), revoked: number(values, 'revoked'),
     });
+    case 'revoke': return benchLargeRevocation(scratch, number(values, 'targets'));
     case 'authorize': return benchAuthorize(scratch, number(values, 'certificates'), number(values, 'seconds'));
     case 'single': {
       const { rate, 'during-batch': duringBatch } = values;

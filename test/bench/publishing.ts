@@ -1,6 +1,7 @@
 // CRLs of a ledger with many revoked: all shards with their deltas, the whole CA, and what one more revocation makes due.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type CrlPublication, CHANGE_OVERLAP_MS, publishCrls } from '@fleetroot/authority';
+import { type CrlPublication, publishCrls } from '@fleetroot/authority';
+import { LATE_COMMIT_MS } from '@fleetroot/core';
 import { showing } from './bar.ts';
 import { type Cost, costOf, type LargeLedger, revokeSome } from './many-revoked.ts';
 import type { Result } from './report.ts';
@@ -30,7 +31,7 @@ export async function publishing(ledger: LargeLedger): Promise<Result[]> {
   const again = await run('all shards published again', shards);
   const whole = await run('the whole CA published', () => publishCrls(scopesOf(ledger.publication, (scope) => scope === 'all'), 'all'));
   // Deltas that leave out what the full CRLs have: then one revocation makes due what is its own.
-  await sleep(CHANGE_OVERLAP_MS + 1_000);
+  await sleep(LATE_COMMIT_MS + 1_000);
   await publishCrls(ledger.publication, 'due');
   await revokeSome(ledger, 1);
   const more = await run('one more revocation published', () => publishCrls(ledger.publication, 'due'));

@@ -2,7 +2,8 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
-import { CHANGE_OVERLAP_MS, crlShard } from '@fleetroot/authority';
+import { crlShard } from '@fleetroot/authority';
+import { LATE_COMMIT_MS } from '@fleetroot/core';
 import { der } from '@fleetroot/x509';
 import { showing } from './bar.ts';
 import { copyIn, encodeRow } from './copy-in.ts';
@@ -133,8 +134,8 @@ async function putRevoked(site: Site, count: number, { compromised, beside, last
     const { rows: [{ now } = { now: new Date() }] } = await client.query<{ now: Date }>('SELECT clock_timestamp() AS now');
     return await showing(1, 'full CRLs published', async (onDone) => {
       const took = await timeToDelta(site, beside);
-      const settled = new Date(now.getTime() + CHANGE_OVERLAP_MS);
-      await sleep(CHANGE_OVERLAP_MS + 1_000);
+      const settled = new Date(now.getTime() + LATE_COMMIT_MS);
+      await sleep(LATE_COMMIT_MS + 1_000);
       await revoke(site, last);
       await timeUntil(async () => {
         const { rows } = await client.query(

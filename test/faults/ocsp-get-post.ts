@@ -12,12 +12,17 @@ if (!Number.isInteger(count) || count < 1) {
 const plant = await startOcspPlant(startStatus, { unknownPerSecond: 1_000_000 });
 const nginx = await startOcspNginx(plant.url);
 await new Promise((resolve) => setTimeout(resolve, 2000));
-const exact = await compareGetWithPost(plant, nginx, ocspWays.filter((way) => way !== 'normalised'), count);
-const squeezed = await compareGetWithPost(plant, nginx, ['normalised'], Math.ceil(count / 10));
+let wrong = 0;
+for (const way of ocspWays) {
+  const began = process.uptime();
+  const { compared, slashes, differences } = await compareGetWithPost(plant, nginx, [way], count);
+  // What nginx has squeezed cannot always be told: then the request is malformed, and never guessed at.
+  const odd = differences.filter(({ get }) => way !== 'normalised' || !get.startsWith('30030a0101'));
+  wrong += odd.length;
+  for (const { spelling, request, post, get } of odd.slice(0, 20)) console.log(`DIFFERENT  ${way}, ${spelling}: ${request}\n  POST ${post}\n  GET  ${get}`);
+  console.log(`${way}: ${count} serials, ${compared} GETs against POSTs, ${slashes} requests with two slashes in a row: ${odd.length} different, `
+    + `${differences.length - odd.length} malformed (${(process.uptime() - began).toFixed(0)} s)`);
+}
 await nginx.stop();
 await plant.close();
-for (const { way, spelling, request, post, get } of exact.differences) console.log(`DIFFERENT  ${way}, ${spelling}: ${request}\n  POST ${post}\n  GET  ${get}`);
-const guessed = squeezed.differences.filter(({ get }) => !get.startsWith('30030a0101'));
-console.log(`${exact.compared} GETs against POSTs, ${exact.slashes} requests with two slashes in a row: ${exact.differences.length} different`);
-console.log(`${squeezed.compared} through a proxy that squeezes slashes, ${squeezed.slashes} such requests: ${squeezed.differences.length} malformed, ${guessed.length} wrong`);
-process.exit(exact.differences.length + guessed.length === 0 ? 0 : 1);
+process.exit(wrong === 0 ? 0 : 1);

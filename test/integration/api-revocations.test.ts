@@ -65,6 +65,17 @@ describe('one certificate', () => {
   });
 });
 
+it('the certificate of a CA is not revoked as a device\'s is: the answer says how', async () => {
+  const { rows } = await client.query<{ serial: string; name: string }>(
+    `SELECT encode(m.serial, 'hex') AS serial, ca.name FROM ceremony_certificate m JOIN ca ON ca.id = m.subject_id WHERE m.kind = 'ca' ORDER BY ca.name`);
+  expect(rows.length).toBeGreaterThan(0);
+  for (const { serial, name } of rows) {
+    const { status, body } = await revoke(serial, 'keyCompromise');
+    expect([status, body.code, body.detail]).toEqual([404, 'certificate.not-found', expect.stringContaining(`POST /v1/cas/${name}/revocation`)]);
+    expect((await plant.json('GET', `/v1/certificates/${serial}`, 'auditor')).body.detail).toContain(`GET /v1/cas/${name}`);
+  }
+});
+
 describe('a query', () => {
   it('counts and lists in a dry run, and then revokes exactly that', async () => {
     const serials = [await issue({ vin: VIN }), await issue({ vin: VIN })].sort();
@@ -98,12 +109,27 @@ describe('a query', () => {
     }
   });
 
+  it('finds a lot of a supplier, together with what else is said, in a dry run and then', async () => {
+    const [mine, other] = [unique('lot 7/'), unique('lot 8/')];
+    const serials = [await issue({ lot: mine, partNumber: 'PN-A' }), await issue({ lot: mine, partNumber: 'PN-B' })];
+    await issue({ lot: other, partNumber: 'PN-A' });
+    const dry = async (query: object): Promise<string[]> =>
+      (await plant.json('POST', '/v1/revocations', 'security', { query, reason: 'superseded', dryRun: true })).body.first.map(({ serial }: { serial: string }) => serial).toSorted();
+    expect(await dry({ lot: mine })).toEqual(serials.toSorted());
+    expect(await dry({ lot: mine, partNumber: 'PN-B' })).toEqual(serials.slice(1));
+    expect(await dry({ lot: unique('lot') })).toEqual([]);
+    expect((await post({ query: { lot: mine }, reason: 'superseded' })).body).toMatchObject({ state: 'done', query: { lot: mine }, outcomes: { new: 2 } });
+    const { status, body } = await plant.json('POST', '/v1/certificates', 'line', { profile: 'ecu-client', ecuSerial: unique('ECU'), partNumber: 'PN-1', lot: 'L'.repeat(65), csr: await p256Csr() });
+    expect([status, body.code]).toEqual([400, 'ecu.lot-invalid']);
+  });
+
   it.each<[string, object, number, string]>([
     ['no criterion', { query: {}, reason: 'superseded' }, 400, 'revocation.query-refused'],
     ['a profile alone', { query: { profile: 'ecu-client' }, reason: 'superseded' }, 400, 'revocation.query-refused'],
     ['an unknown field', { query: { supplierLot: 'L1' }, reason: 'superseded' }, 400, 'http.body-invalid'],
     ['no reason', { query: { vin: VIN } }, 400, 'http.body-invalid'],
     ['an unknown reason', { query: { vin: VIN }, reason: 'aACompromise' }, 400, 'http.body-invalid'],
+    ['a lot that is none', { query: { lot: ' ' }, reason: 'superseded' }, 400, 'ecu.lot-invalid'],
     ['no VIN', { query: { vin: '1M8GDM9A1KP042788' }, reason: 'superseded' }, 400, 'vin.invalid'],
     ['a key that is none', { query: { publicKey: 'x' }, reason: 'superseded' }, 400, 'http.body-invalid'],
     ['a date to come', { query: { vin: VIN }, reason: 'superseded', invalidityDate: '2099-01-01T00:00:00Z' }, 400, 'http.body-invalid'],

@@ -163,7 +163,7 @@ it('refuses a file that was changed, and another command for the same file', asy
 
 it.each([
   { what: 'no JSON', text: '{"csr":"x"}\n\nnothing\n', says: 'line 3 of FILE is not JSON' },
-  { what: 'a field too many', text: '{"csr":"x","pin":"1"}\n', says: 'line 1 of FILE has a field that is none of ecuSerial, vin, partNumber, csr' },
+  { what: 'a field too many', text: '{"csr":"x","pin":"1"}\n', says: 'line 1 of FILE has a field that is none of ecuSerial, vin, partNumber, lot, csr' },
   { what: 'no request', text: '{"csr":"x"}\n{"vin":"x"}\n', says: 'line 2 of FILE has no csr' },
   { what: 'nothing at all', text: '\n', says: 'FILE has no item' },
 ])('tells what is wrong with a file before anything is sent: $what', async ({ text, says }) => {

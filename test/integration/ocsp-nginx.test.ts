@@ -52,7 +52,7 @@ it('a path that nginx has squeezed is malformed at worst, and only where it cann
   const { compared, slashes, differences } = await compareGetWithPost(plant, nginx, ['normalised'], 400);
   for (const { request, get } of differences) {
     expect(request).toContain('//');
-    expect(get).toMatch(/^30030a0101 /);
+    expect(get).toMatch(/^30030a0101(?: |$)/);
   }
   expect(compared).toBe(800);
   expect(differences.length, 'some were mended').toBeLessThan(2 * slashes);

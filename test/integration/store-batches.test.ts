@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { ItemResult, NewBatch, RequestItem } from '@fleetroot/authority';
-import { partNumber, PkiError, type Secret } from '@fleetroot/core';
+import { lot, partNumber, PkiError, type Secret } from '@fleetroot/core';
 import { acceptedBatch, event, intentFor, issueChunk, issuedFor, openTestLedger, requests, sha256, someVin, type TestLedger } from '../support/ledger.ts';
 
 let ledger: TestLedger;
@@ -165,6 +165,29 @@ describe('ECUs and vehicles', () => {
     expect(await issueAll(second)).toEqual({ 1: 'ecu.part-number-conflict', 2: 'ecu.vehicle-conflict', 4: 'ecu.vehicle-conflict' });
     expect(await onRecord()).toEqual({ ecus: before.ecus + 1, vehicles: before.vehicles + 1, keys: before.keys + 3 });
     expect(await sql('SELECT FROM ecu JOIN vehicle v ON v.id = vehicle_id WHERE serial = $1', [placeless!.ecuSerial])).toHaveLength(1);
+  });
+
+  it('have the lot that a line gave first, and that alone: another fails the item, and leaves nothing behind', async () => {
+    const [plain, lotted, moved, twice] = requests(0, 4);
+    const [seven, eight] = [lot('L 7'), lot('L 8')];
+    const lotOf = async (item: RequestItem | undefined): Promise<unknown> => (await sql<{ lot: string | null }>('SELECT lot FROM ecu WHERE serial = $1', [item!.ecuSerial]))[0]?.lot;
+    const first = await begin(keyed());
+    await ledger.store.batches.append(first, [
+      plain!, { ...lotted!, lot: seven }, { ...moved!, ordinal: 2 }, { ...twice!, ordinal: 3 }, other(twice!, { ordinal: 4, lot: eight }),
+    ], []);
+    expect(await issueAll(first)).toEqual({});
+    expect([await lotOf(plain), await lotOf(lotted), await lotOf(twice)]).toEqual([null, 'L 7', 'L 8']);
+    const second = await begin(keyed());
+    await ledger.store.batches.append(second, [
+      other(plain!, { ordinal: 0, lot: eight }),
+      other(lotted!, { ordinal: 1, lot: eight }),
+      other(lotted!, { ordinal: 2 }),
+      other(moved!, { ordinal: 3, lot: eight, vin: someVin() }),
+      other(lotted!, { ordinal: 4, lot: seven }),
+    ], []);
+    expect(await issueAll(second)).toEqual({ 1: 'ecu.lot-conflict', 3: 'ecu.vehicle-conflict' });
+    expect([await lotOf(plain), await lotOf(lotted), await lotOf(moved)]).toEqual(['L 8', 'L 7', null]);
+    await expect(ledger.store.batches.submitOne(keyed(), other(plain!, { lot: seven }), sha256('z'), accepted).catch(code)).resolves.toBe('ecu.lot-conflict');
   });
 
   it('are not put on record by an item whose key is another ECU\'s', async () => {

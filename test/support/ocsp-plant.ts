@@ -11,7 +11,7 @@ import { delegated } from './ocsp-responder.ts';
 import { freePort } from './ports.ts';
 import { startTestPostgres, type TestPostgres } from './postgres.ts';
 import { makeToken, type TestToken } from './softhsm.ts';
-import { certify, named, type SoftwareCa } from './software-ca.ts';
+import { type CertificateFields, certify, named, type SoftwareCa } from './software-ca.ts';
 import { TcpProxy } from './tcp-proxy.ts';
 
 /** A status app over a real ledger and a real token, with a CA whose key is in memory and whose certificates are rows. */
@@ -25,11 +25,13 @@ export interface OcspPlant {
   /** What the status app logged. */
   readonly lines: readonly string[];
   sql<Row extends object>(text: string, values?: readonly unknown[]): Promise<Row[]>;
-  /** Puts a certificate on record, with random octets for its serial. */
-  issue(fields?: { readonly notBefore?: Date; readonly notAfter?: Date; readonly unrecorded?: true }): Promise<SoftwareCa & { readonly serial: Uint8Array }>;
+  /** Puts another CA on record, with an OCSP signer. */
+  add(name: string, fields?: Partial<CertificateFields>): Promise<RealCa>;
+  /** Puts a certificate on record, by `ca` unless `of` says otherwise, with random octets for its serial unless one is given. */
+  issue(fields?: { readonly notBefore?: Date; readonly notAfter?: Date; readonly unrecorded?: true; readonly of?: RealCa; readonly serial?: Uint8Array }): Promise<SoftwareCa & { readonly serial: Uint8Array }>;
   /** Puts serials on record without certificates to them. */
   record(serials: readonly Uint8Array[]): Promise<void>;
-  revoke(serial: Uint8Array, reason?: number): Promise<void>;
+  revoke(serial: Uint8Array, reason?: number, of?: RealCa): Promise<void>;
   release(serial: Uint8Array): Promise<void>;
   /** Ends the status app, and starts another on the same port and token. */
   restart(): Promise<void>;
@@ -66,17 +68,21 @@ export async function startOcspPlant(startApp: typeof startStatus, ocsp: Partial
      SELECT $1, serial, $2, 0, '', now() - interval '1 hour', now() + interval '30 days', now(), '' FROM unnest($3::bytea[]) AS serial`, [ca.ca.id, profile, serials]);
   return {
     url, internalUrl, ca, store, database, lines, sql, record,
-    async issue({ notBefore = hours(-1), notAfter = hours(720), unrecorded } = {}) {
-      const serial = newSerial();
-      const made = certify({ subject: named('ECU'), issuer: ca.made, serial, notBefore, notAfter, extensions: [extension.keyUsage(['digitalSignature'])] });
+    async add(name, fields) {
+      const other = await addCa(store, name, undefined, { keyId: undefined }, fields);
+      await delegate(internalUrl, store, other);
+      return other;
+    },
+    async issue({ notBefore = hours(-1), notAfter = hours(720), unrecorded, of = ca, serial = newSerial() } = {}) {
+      const made = certify({ subject: named('ECU'), issuer: of.made, serial, notBefore, notAfter, extensions: [extension.keyUsage(['digitalSignature'])] });
       if (unrecorded !== true) await sql(`INSERT INTO certificate (ca_id, serial, profile_version_id, ordinal, spki_sha256, not_before, not_after, issued_at, der) VALUES ($1, $2, $3, 0, '', $4, $5, now(), $6)`,
-        [ca.ca.id, serial, profile, notBefore, notAfter, made.certificate]);
+        [of.ca.id, serial, profile, notBefore, notAfter, made.certificate]);
       return { ...made, serial };
     },
-    async revoke(serial, reason = 1) {
+    async revoke(serial, reason = 1, of = ca) {
       await sql(
         `INSERT INTO revocation (ca_id, serial, reason, revoked_at, not_after, principal_id) VALUES ($1, $2, $3, now(), now() + interval '30 days', $4)
-         ON CONFLICT (ca_id, serial) DO UPDATE SET reason = EXCLUDED.reason, released_at = NULL`, [ca.ca.id, serial, reason, principal]);
+         ON CONFLICT (ca_id, serial) DO UPDATE SET reason = EXCLUDED.reason, released_at = NULL`, [of.ca.id, serial, reason, principal]);
     },
     release: async (serial) => void await sql('UPDATE revocation SET released_at = now() WHERE ca_id = $1 AND serial = $2', [ca.ca.id, serial]),
     async restart() {
@@ -125,5 +131,5 @@ async function starter({ startApp, postgres, token, database, port, internalPort
 async function delegate(internalUrl: string, store: Store, ca: RealCa): Promise<void> {
   const [request] = decodePem(await (await fetch(`${internalUrl}/ocsp-signer-request.pem`)).text(), 'request.malformed');
   const certificate = delegated(ca.made, parseRequest(request?.der ?? new Uint8Array(0)).spkiDer, hours(-1), hours(24));
-  await store.authorities.addCertificate(ceremonyCertificate('ocsp-signer', certificate, undefined, ca.ca.id), event('ca.certificate-imported', 'ca:ecu-issuing'));
+  await store.authorities.addCertificate(ceremonyCertificate('ocsp-signer', certificate, undefined, ca.ca.id), event('ca.certificate-imported', `ca:${ca.ca.name}`));
 }

@@ -40,6 +40,8 @@ describe('what is due of a scope', () => {
     ['an old full CRL', { scope: '64/1', full: -43_200, delta: -1000 }, 'full'],
     ['an old delta', { scope: '64/1', full: -43_000, delta: -43_200 }, 'delta'],
     ['a mass revocation', { scope: '64/1', full: -1000, delta: -1000, changed: { count: 30_000, at: -1 } }, 'new base'],
+    ['a mass revocation in a small shard', { scope: '64/1', full: -1000, delta: -1000, entries: [2100, 2000], changed: { count: 2001, at: -1 } }, 'new base'],
+    ['the same of the whole CA, which may have more', { scope: 'all', full: -1000, delta: -1000, entries: [20_100, 2000], changed: { count: 2001, at: -1 } }, 'delta'],
     ['one more, right after its delta: those that it lists are not counted twice', { scope: '64/1', full: -1000, delta: -2, entries: [100_000, 16_000], changed: { count: 16_001, at: -1 } }, 'delta'],
     ['one more, right after the new base: another would leave nothing out', { scope: '64/1', full: -2, delta: -2, entries: [30_000, 30_000], changed: { count: 30_001, at: -1 } }, 'delta'],
     ['the same a minute later', { scope: '64/1', full: -61, delta: -61, entries: [30_000, 30_000], changed: { count: 1, at: -1 } }, 'new base'],

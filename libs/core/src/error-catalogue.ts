@@ -36,6 +36,8 @@ export const errorCatalogue = {
   'ecu.serial-invalid': never('invalid', 'The ECU serial is not valid'),
   'ecu.part-number-invalid': never('invalid', 'The part number is not valid'),
   'ecu.part-number-conflict': never('conflict', 'The ECU is registered with another part number'),
+  'ecu.lot-invalid': never('invalid', 'The supplier\'s lot is not valid'),
+  'ecu.lot-conflict': never('conflict', 'The ECU is registered with another lot'),
   'ecu.vehicle-conflict': never('conflict', 'The ECU is registered in another vehicle'),
   'ecu.not-found': never('not-found', 'No such ECU'),
   'key.other-ecu': never('conflict', 'The public key belongs to another ECU'),

@@ -13,11 +13,15 @@ export type EcuSerial = Branded<string, 'EcuSerial'>;
 /** A part number: 1 to 64 of `A-Z a-z 0-9 . _ : -`, spaces excluded. */
 export type PartNumber = Branded<string, 'PartNumber'>;
 
+/** The lot that a supplier delivered an ECU in, as its papers have it: 1 to 64 of printable ASCII, no space at either end. */
+export type Lot = Branded<string, 'Lot'>;
+
 /** The short name of a CA in URLs, files and logs: `ecu-issuing-1`. */
 export type CaName = Branded<string, 'CaName'>;
 
 /** PrintableString has no `_` (X.680 section 41.4); such names go out as UTF8String. */
 const PLATE = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/;
+const LOT = /^[\x21-\x7e](?:[\x20-\x7e]{0,62}[\x21-\x7e])?$/;
 const CA_NAME = /^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$/;
 
 /** @throws PkiError `ecu.serial-invalid` */
@@ -34,6 +38,14 @@ export function partNumber(text: string): PartNumber {
     throw new PkiError('ecu.part-number-invalid', 'a part number has 1 to 64 letters, digits, ".", "_", ":" or "-"');
   }
   return text as PartNumber;
+}
+
+/** @throws PkiError `ecu.lot-invalid` */
+export function lot(text: string): Lot {
+  if (!LOT.test(text)) {
+    throw new PkiError('ecu.lot-invalid', 'a lot has 1 to 64 printable ASCII characters, and no space at either end');
+  }
+  return text as Lot;
 }
 
 /** @throws PkiError `ca.name-invalid` */

@@ -3,7 +3,7 @@ export { Breath } from './breath.ts';
 export { sha256 } from './digest.ts';
 export { type Clock, type RandomBytes, systemClock, systemRandom } from './clock.ts';
 export {
-  type CaName, caName, type EcuSerial, ecuSerial, type PartNumber, partNumber, type Serial, serialFromBytes,
+  type CaName, caName, type EcuSerial, ecuSerial, type Lot, lot, type PartNumber, partNumber, type Serial, serialFromBytes,
   serialFromHex, serialToBytes,
 } from './ids.ts';
 export { isVin, type Vin, vin, vinCheckDigit } from './vin.ts';

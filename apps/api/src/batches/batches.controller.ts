@@ -28,6 +28,7 @@ export const itemSchema = z.strictObject({
   ecuSerial: z.string().optional(),
   vin: z.string().optional(),
   partNumber: z.string().optional(),
+  lot: z.string().optional().meta({ description: 'of the supplier, 1 to 64 printable ASCII characters; a recall may name it' }),
   csr: z.string().meta({ description: 'PKCS#10 request, PEM or base64 of the DER' }),
 }).meta({ id: 'Item' });
 

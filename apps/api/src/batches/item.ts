@@ -1,5 +1,5 @@
 import { checkRequestAgainstProfile, type FailedItem, type Profile, type RequestItem } from '@fleetroot/authority';
-import { ecuSerial, isPkiError, partNumber, PkiError, vin } from '@fleetroot/core';
+import { ecuSerial, isPkiError, lot, partNumber, PkiError, vin } from '@fleetroot/core';
 import { type BlockedKeys, type CertificationRequest, readRequest, refuseBlockedKey, spkiSha256 } from '@fleetroot/x509';
 
 /** A request as it was sent: the form is checked, the contents are not. */
@@ -7,11 +7,12 @@ export interface SentItem {
   readonly ecuSerial?: string;
   readonly vin?: string;
   readonly partNumber?: string;
+  readonly lot?: string;
   /** PEM, or base64 of the DER. */
   readonly csr: string;
 }
 
-const FIELDS = ['ecuSerial', 'vin', 'partNumber', 'csr'] as const;
+const FIELDS = ['ecuSerial', 'vin', 'partNumber', 'lot', 'csr'] as const;
 
 /**
  * The form of one item. Written by hand since it runs for each line of a batch.
@@ -50,7 +51,7 @@ export function sentItemOfLine(line: Buffer, number: number): SentItem {
 /**
  * The item as the ledger takes it, its request read and allowed by the profile. Whether the request is signed by its key
  * is left to the issuer.
- * @throws PkiError `ecu.serial-invalid`, `ecu.part-number-invalid`, `vin.invalid`, `request.*`, `profile.field-missing`
+ * @throws PkiError `ecu.serial-invalid`, `ecu.part-number-invalid`, `ecu.lot-invalid`, `vin.invalid`, `request.*`, `profile.field-missing`
  */
 export function checkedItem(sent: SentItem, ordinal: number, profile: Profile): RequestItem {
   return checked(sent, ordinal, profile).item;
@@ -60,11 +61,15 @@ function checked(sent: SentItem, ordinal: number, profile: Profile): { item: Req
   const facts = {
     ...(sent.ecuSerial === undefined ? {} : { ecuSerial: ecuSerial(sent.ecuSerial) }),
     ...(sent.partNumber === undefined ? {} : { partNumber: partNumber(sent.partNumber) }),
+    ...(sent.lot === undefined ? {} : { lot: lot(sent.lot) }),
     ...(sent.vin === undefined ? {} : { vin: vin(sent.vin) }),
   };
-  // The serial and the part number are kept and logged in clear, which a VIN must not be.
-  if (facts.vin !== undefined && ([facts.ecuSerial, facts.partNumber] as (string | undefined)[]).includes(facts.vin)) {
-    throw new PkiError('ecu.serial-invalid', 'the VIN stands in the place of the ECU serial or the part number');
+  if (facts.lot !== undefined && (facts.ecuSerial === undefined || facts.partNumber === undefined)) {
+    throw new PkiError('ecu.lot-invalid', 'a lot is of an ECU: it goes with ecuSerial and partNumber');
+  }
+  // The serial, the part number and the lot are kept and logged in clear, which a VIN must not be.
+  if (facts.vin !== undefined && ([facts.ecuSerial, facts.partNumber, facts.lot] as (string | undefined)[]).includes(facts.vin)) {
+    throw new PkiError('ecu.serial-invalid', 'the VIN stands in the place of the ECU serial, the part number or the lot');
   }
   const request = readRequest(sent.csr);
   checkRequestAgainstProfile(profile, facts, request);

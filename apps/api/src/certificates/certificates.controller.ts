@@ -34,6 +34,7 @@ const issueBody = z.strictObject({
   ecuSerial: z.string().max(200).optional(),
   vin: z.string().max(200).optional(),
   partNumber: z.string().max(200).optional(),
+  lot: z.string().max(200).optional(),
   csr: z.string().meta({ description: 'PKCS#10 request, PEM or base64 of the DER' }),
 }).meta({ id: 'NewCertificate' });
 

@@ -14,6 +14,7 @@ export const keyPassword = z.string().regex(/^[\x20-\x7e]{12,128}$/, { error: 'm
 const item = z.strictObject({
   ecuSerial: z.string(),
   partNumber: z.string().optional(),
+  lot: z.string().optional(),
   vin: z.string().optional(),
 }).meta({ id: 'KeyItem' });
 

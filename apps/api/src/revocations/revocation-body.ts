@@ -1,5 +1,5 @@
 import { type RevocationJob, type RevocationQuery, type RevocationReason, revocationReasons, type RevocationTarget } from '@fleetroot/authority';
-import { caName, ecuSerial, partNumber, PkiError, toHex, vin } from '@fleetroot/core';
+import { caName, ecuSerial, lot, partNumber, PkiError, toHex, vin } from '@fleetroot/core';
 import { decodePem, looksLikePem, spkiSha256 } from '@fleetroot/x509';
 import { z } from 'zod';
 import { instant } from '../instant.ts';
@@ -14,6 +14,7 @@ const querySchema = z.strictObject({
   vin: z.string().max(40).optional(),
   ecuSerial: z.string().max(200).optional(),
   partNumber: z.string().max(200).optional(),
+  lot: z.string().max(200).optional().meta({ description: 'of the supplier, as it was given with the request; with partNumber or supplier where lots of several have one name' }),
   supplier: name.optional().meta({ description: 'name of a supplier whose ECUs registered themselves' }),
   ca: name.optional(),
   profile: name.optional().meta({ description: 'narrows the others, and is not enough alone' }),
@@ -29,12 +30,13 @@ export const newRevocationsBody = z.strictObject({
   dryRun: z.boolean().default(false).meta({ description: 'counts and lists, and revokes nothing' }),
 }).meta({ id: 'NewRevocations' });
 
-/** @throws PkiError `vin.invalid`, `ecu.serial-invalid`, `ecu.part-number-invalid`, `ca.name-invalid`, `http.body-invalid` */
+/** @throws PkiError `vin.invalid`, `ecu.serial-invalid`, `ecu.part-number-invalid`, `ecu.lot-invalid`, `ca.name-invalid`, `http.body-invalid` */
 export function queryOf(sent: z.output<typeof querySchema>): RevocationQuery {
   return {
     ...(sent.vin === undefined ? {} : { vin: vin(sent.vin) }),
     ...(sent.ecuSerial === undefined ? {} : { ecuSerial: ecuSerial(sent.ecuSerial) }),
     ...(sent.partNumber === undefined ? {} : { partNumber: partNumber(sent.partNumber) }),
+    ...(sent.lot === undefined ? {} : { lot: lot(sent.lot) }),
     ...(sent.supplier === undefined ? {} : { supplier: sent.supplier }),
     ...(sent.ca === undefined ? {} : { ca: caName(sent.ca) }),
     ...(sent.profile === undefined ? {} : { profile: sent.profile }),

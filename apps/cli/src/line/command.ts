@@ -46,7 +46,7 @@ export function lineCommand(): Command {
   return new Command('line')
     .description('what a production line does: send a file of requests, take certificates, look how far it is; or act as one')
     .addCommand(withSubmitFlags(batchCommand('submit'))
-      .description('send FILE (NDJSON: {"ecuSerial", "vin", "partNumber", "csr"} a line; "-": standard input) as one batch; given again, it goes on where it was')
+      .description('send FILE (NDJSON: {"ecuSerial", "vin", "partNumber", "lot", "csr"} a line; "-": standard input) as one batch; given again, it goes on where it was')
       .argument('<FILE>')
       .requiredOption('--profile <name>', 'what the certificates are for')
       .option('--ca <name>', 'CA that is to issue (default: the API chooses)')

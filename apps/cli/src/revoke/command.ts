@@ -57,6 +57,7 @@ export function revokeCommand(): Command {
     .option('--vin-file <file>', 'of the vehicle whose VIN is in this file ("-": standard input)')
     .option('--ecu-serial <serial>', 'of this ECU')
     .option('--part-number <number>', 'of ECUs with this part number')
+    .option('--lot <lot>', 'of ECUs of this lot of their supplier')
     .option('--supplier <name>', 'of ECUs of this supplier that registered themselves')
     .option('--profile <name>', 'of this profile; narrows the others')
     .option('--issued-from <time>', 'issued then or later')
@@ -105,7 +106,7 @@ function revoke(given: string | undefined, flags: RevokeFlags): Promise<LineStat
     return withTools(flags, (tools) => one(given, ca, body, flags.dryRun, tools), 'security');
   }
   const all = { ...query, ...(ca === undefined ? {} : { ca }) };
-  if (Object.keys(all).length === 0) throw wrongUse('say which certificates: a SERIAL, or one of --vin-file, --ecu-serial, --part-number, --supplier, --public-key, --ca, --issued-from');
+  if (Object.keys(all).length === 0) throw wrongUse('say which certificates: a SERIAL, or one of --vin-file, --ecu-serial, --part-number, --lot, --supplier, --public-key, --ca, --issued-from');
   return withTools(flags, (tools) => many(all, body, flags, tools), 'security');
 }
 

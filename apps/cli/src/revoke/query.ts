@@ -7,6 +7,7 @@ export interface QueryFlags {
   readonly vinFile?: string;
   readonly ecuSerial?: string;
   readonly partNumber?: string;
+  readonly lot?: string;
   readonly supplier?: string;
   readonly profile?: string;
   readonly issuedFrom?: string;
@@ -16,9 +17,9 @@ export interface QueryFlags {
 
 /** The query as the API takes it. A VIN comes from a file: what stands on a command line anybody on the machine can read. @throws LineError */
 export function queryOf(flags: QueryFlags): Readonly<Record<string, string>> {
-  const { ca, vinFile, ecuSerial, partNumber, supplier, profile, issuedFrom, issuedUntil, publicKey } = flags;
+  const { ca, vinFile, ecuSerial, partNumber, lot, supplier, profile, issuedFrom, issuedUntil, publicKey } = flags;
   const given: Record<string, string | undefined> = {
-    ca, ecuSerial, partNumber, supplier, profile, vin: vinFile === undefined ? undefined : contentOf(vinFile === '-' ? 0 : vinFile, vinFile),
+    ca, ecuSerial, partNumber, lot, supplier, profile, vin: vinFile === undefined ? undefined : contentOf(vinFile === '-' ? 0 : vinFile, vinFile),
     issuedFrom: instantOf(issuedFrom, '--issued-from'), issuedUntil: instantOf(issuedUntil, '--issued-until'),
     publicKey: publicKey === undefined || /^[0-9a-fA-F]{64}$/.test(publicKey) ? publicKey : contentOf(publicKey, publicKey),
   };

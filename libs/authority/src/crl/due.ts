@@ -29,8 +29,10 @@ export interface DueScope {
 /** The full CRL is published at each change while it has fewer entries: gateways, and many libraries, read no delta. */
 const SMALL = 20_000;
 const SMALL_SHARD = 2_000;
-/** A delta of more entries than these, and than a part of its full CRL, is worth a new full CRL. */
-const LARGE_DELTA = 20_000;
+/**
+ * A delta of more entries than such a full CRL has, and than a part of its own, is worth a new full CRL: while many are
+ * revoked, each run would write all of them into the deltas again.
+ */
 const PART_OF_FULL = 4;
 /** A new base leaves out of its delta only what is older than the overlap; so many overlaps, and it is worth its while. */
 const OVERLAPS = 3;
@@ -63,11 +65,12 @@ export function dueScopes({ scopes, heads, changes }: CrlState, { now, refreshPe
     // RFC 5280 section 5.2.4: a delta and its base have the same issuing distribution point.
     const moved = before.full !== undefined && before.full.thisUpdate <= scope.since;
     // Right after a delta the changes that are counted are those that it lists.
+    const [small, largeDelta] = scope.scope === 'all' ? [SMALL, SMALL] : [smallShard, SMALL_SHARD];
     const tooLarge = before.full !== undefined && now.getTime() - before.full.thisUpdate.getTime() > OVERLAPS * overlapMs
-      && Math.max(before.delta?.entries ?? 0, change?.count ?? 0) > Math.max(LARGE_DELTA, before.full.entries / PART_OF_FULL);
+      && Math.max(before.delta?.entries ?? 0, change?.count ?? 0) > Math.max(largeDelta, before.full.entries / PART_OF_FULL);
     const restart = before.full === undefined || moved || tooLarge;
     const full = restart || isCrlDue(before.full, now, refreshPercent) || !shows(before.full, change?.urgentAt)
-      || ((before.full?.entries ?? 0) < (scope.scope === 'all' ? SMALL : smallShard) && !shows(before.full, change?.newestAt));
+      || ((before.full?.entries ?? 0) < small && !shows(before.full, change?.newestAt));
     const delta = full || isCrlDue(before.delta, now, refreshPercent) || !shows(before.delta, change?.newestAt);
     return delta ? [{ scope, full, delta, restart, before }] : [];
   });

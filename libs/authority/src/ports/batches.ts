@@ -1,4 +1,4 @@
-import type { ErrorCode, EcuSerial, PartNumber, Vin } from '@fleetroot/core';
+import type { ErrorCode, EcuSerial, Lot, PartNumber, Vin } from '@fleetroot/core';
 import type { AuditEvent } from '@fleetroot/audit';
 import type { SigningPurpose } from './ca-signer.ts';
 import type { MadeKeys } from './made-keys.ts';
@@ -10,6 +10,8 @@ export interface RequestItem {
   /** Absent for what is not an ECU (a server, an OCSP signer). */
   readonly ecuSerial?: EcuSerial;
   readonly partNumber?: PartNumber;
+  /** The supplier's; of an ECU with a part number alone. */
+  readonly lot?: Lot;
   readonly vin?: Vin;
   /** PKCS#10, DER. Sealed at rest and dropped once the chunk is done. */
   readonly csr: Uint8Array;
@@ -140,7 +142,7 @@ export interface BatchLedger {
    * begin, append and accept of a single item in one transaction. No job is made of it where `isTakenAtOnce`: the issuers
    * are told, and one of them takes it (`IssuanceLedger.claimSingle`). A conflict that is on record already is told at once;
    * one that comes up later makes the item fail.
-   * @throws PkiError `ecu.part-number-conflict`, `ecu.vehicle-conflict`: then nothing is stored
+   * @throws PkiError `ecu.part-number-conflict`, `ecu.lot-conflict`, `ecu.vehicle-conflict`: then nothing is stored
    */
   submitOne(batch: NewBatch, item: RequestItem, bodySha256: Uint8Array, event: (batchId: string) => AuditEvent): Promise<
     { readonly kind: 'new'; readonly batchId: string; readonly chunkId: bigint } | Extract<Begun, { kind: 'known' }>

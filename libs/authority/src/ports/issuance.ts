@@ -31,7 +31,7 @@ export interface NewIntent {
   readonly keys: readonly { readonly ordinal: number; readonly spkiSha256: Uint8Array; readonly owner: string }[];
 }
 
-type RefusalCode = Extract<ErrorCode, 'key.other-ecu' | 'key.blocked' | 'ecu.part-number-conflict' | 'ecu.vehicle-conflict'>;
+type RefusalCode = Extract<ErrorCode, 'key.other-ecu' | 'key.blocked' | 'ecu.part-number-conflict' | 'ecu.lot-conflict' | 'ecu.vehicle-conflict'>;
 
 export interface RecordedIntent {
   readonly intentId: bigint;

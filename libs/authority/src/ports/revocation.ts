@@ -1,5 +1,5 @@
 import type { AuditEvent } from '@fleetroot/audit';
-import type { CaName, EcuSerial, PartNumber, Serial, Vin } from '@fleetroot/core';
+import type { CaName, EcuSerial, Lot, PartNumber, Serial, Vin } from '@fleetroot/core';
 import type { RevocationReason } from './status.ts';
 
 /** Which unexpired certificates are meant: those that all that is given holds for. */
@@ -7,6 +7,8 @@ export interface RevocationQuery {
   readonly vin?: Vin;
   readonly ecuSerial?: EcuSerial;
   readonly partNumber?: PartNumber;
+  /** The supplier's. */
+  readonly lot?: Lot;
   /** Name of the supplier whose ECUs registered themselves. */
   readonly supplier?: string;
   readonly ca?: CaName;

@@ -42,13 +42,13 @@ export async function gather(tx: Queryable, key: LedgerKey, query: RevocationQue
   const ecus = await ecuConditions(tx, key, query, owner?.slice('ecu:'.length));
   if (ecus !== undefined) return ofEcus(tx, ecus, criteria, room);
   if (criteria.caIds === undefined && criteria.from === undefined) {
-    throw new PkiError('revocation.query-refused', 'say more: vin, ecuSerial, partNumber, supplier, publicKey, ca or issuedFrom; profile and issuedUntil only narrow these');
+    throw new PkiError('revocation.query-refused', 'say more: vin, ecuSerial, partNumber, lot, supplier, publicKey, ca or issuedFrom; profile and issuedUntil only narrow these');
   }
   await ofAuthorities(tx, criteria, room);
 }
 
-const namesEcus = ({ vin, ecuSerial, partNumber, supplier }: RevocationQuery): boolean =>
-  [vin, ecuSerial, partNumber, supplier].some((given) => given !== undefined);
+const namesEcus = ({ vin, ecuSerial, partNumber, lot, supplier }: RevocationQuery): boolean =>
+  [vin, ecuSerial, partNumber, lot, supplier].some((given) => given !== undefined);
 
 /** Counts what is found. */
 class Room {
@@ -102,6 +102,7 @@ async function ecuConditions(tx: Queryable, key: LedgerKey, query: RevocationQue
   if (query.ecuSerial !== undefined) add((p) => `serial = ${p}`, query.ecuSerial);
   if (query.vin !== undefined) add((p) => `vehicle_id = (SELECT id FROM vehicle WHERE vin_index = ${p})`, vinIndex(key, query.vin));
   if (query.partNumber !== undefined) add((p) => `part_number = ${p}`, query.partNumber);
+  if (query.lot !== undefined) add((p) => `lot = ${p}`, query.lot);
   if (query.supplier !== undefined) {
     const [supplier] = await tx.query<{ id: number }>('SELECT id FROM supplier WHERE name = $1', [query.supplier]);
     if (supplier === undefined) throw new PkiError('supplier.not-found');

@@ -3,7 +3,8 @@ import type { RevocationTarget, TargetOutcome } from '@fleetroot/authority';
 import { type CaName, serialFromBytes } from '@fleetroot/core';
 import type { Queryable } from '../database.ts';
 
-const PAGE = 10_000;
+/** Rows of a page are gone before memory is looked at for what has lived long. */
+const PAGE = 2_000;
 
 interface Place {
   readonly ca_id: number;
@@ -34,7 +35,7 @@ export async function fixTargets(
   const first: Place[] = [];
   let targets = 0;
   for (let after: Place = { ca_id: -1, serial: Buffer.alloc(0) }; ;) {
-    const page = 'SELECT ca_id, serial FROM revocation_gathered WHERE (ca_id, serial) > ($1, $2) ORDER BY ca_id, serial LIMIT 10000';
+    const page = `SELECT ca_id, serial FROM revocation_gathered WHERE (ca_id, serial) > ($1, $2) ORDER BY ca_id, serial LIMIT ${PAGE}`;
     const rows = jobId === undefined
       ? await tx.query<Place>(page, [after.ca_id, after.serial])
       : await tx.query<Place>(

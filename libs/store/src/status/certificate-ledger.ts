@@ -60,8 +60,19 @@ export class PostgresCertificateLedger implements CertificateLedger {
       `${SELECT} WHERE c.serial = $1 AND c.ca_id IN (SELECT id FROM ca WHERE $2::text IS NULL OR name = $2) LIMIT 2`,
       [serialToBytes(serial), ca ?? null]);
     if (rows.length > 1) throw new PkiError('certificate.ambiguous');
-    if (rows[0] === undefined) throw new PkiError('certificate.not-found');
+    if (rows[0] === undefined) throw await this.#notHere(serial, ca);
     return this.#record(rows[0]);
+  }
+
+  /** What a ceremony has signed is no certificate of a device: who asks for it here is told where it is. */
+  async #notHere(serial: Serial, ca: CaName | undefined): Promise<PkiError> {
+    const [made] = await this.#database.query<{ kind: string; issuer: string | null; subject: string | null }>(
+      `SELECT m.kind, i.name AS issuer, s.name AS subject FROM ceremony_certificate m LEFT JOIN ca i ON i.id = m.issuer_id LEFT JOIN ca s ON s.id = m.subject_id
+       WHERE m.serial = $1 AND ($2::text IS NULL OR i.name = $2) LIMIT 1`, [serialToBytes(serial), ca ?? null]);
+    if (made === undefined) return new PkiError('certificate.not-found');
+    return new PkiError('certificate.not-found', made.kind === 'ca'
+      ? `this is the certificate of the CA ${made.subject}, and of no device: look at GET /v1/cas/${made.subject}; to revoke it and all below it, POST /v1/cas/${made.subject}/revocation`
+      : `a ceremony has signed this certificate (${made.kind}) with the key of the CA ${made.issuer}, and it is of no device: to revoke it, name it under revoked in the plan of that CA's next CRL`);
   }
 
   async search(query: CertificateQuery, now: Date, before: bigint | undefined, limit: number): Promise<readonly CertificateRecord[]> {

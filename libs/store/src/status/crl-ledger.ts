@@ -91,9 +91,9 @@ export class PostgresCrlLedger implements CrlLedger {
 
   reserve(caId: number, thisUpdate: Date, planned: readonly PlannedCrl[]): Promise<bigint> {
     return this.#database.transaction(async (tx) => {
-      // The lock on the CA's row puts publishers in one order.
+      // The lock on the CA's row puts publishers in one order, and keeps nobody from revoking: NO KEY goes with foreign keys.
       const [ca] = await tx.query<CaRow>(
-        `SELECT name, state, key_id IS NOT NULL AS key_here, crl_number, last_signed_at, clock_timestamp() AS now FROM ca WHERE id = $1 FOR UPDATE`, [caId]);
+        `SELECT name, state, key_id IS NOT NULL AS key_here, crl_number, last_signed_at, clock_timestamp() AS now FROM ca WHERE id = $1 FOR NO KEY UPDATE`, [caId]);
       if (ca === undefined) throw new PkiError('ca.not-found');
       // By a statement of its own: one that waits for the lock sees of other tables what was there before it waited.
       const [before] = await tx.query<{ last_this_update: Date | null }>('SELECT max(this_update) AS last_this_update FROM crl WHERE ca_id = $1', [caId]);
@@ -154,7 +154,8 @@ export class PostgresCrlLedger implements CrlLedger {
 
   publish(caId: number, swaps: readonly CrlSwap[], event: (swapped: readonly PublishedCrl[]) => AuditEvent): Promise<readonly boolean[]> {
     return this.#database.transaction(async (tx) => {
-      await tx.query('SELECT FROM ca WHERE id = $1 FOR UPDATE', [caId]);
+      // For as long as it takes to write what may be many megabytes: rows of `revocation` are added meanwhile.
+      await tx.query('SELECT FROM ca WHERE id = $1 FOR NO KEY UPDATE', [caId]);
       const outcome: boolean[] = [];
       for (const swap of swaps) outcome.push(await swapIn(tx, caId, swap));
       const swapped = swaps.flatMap(({ crl }, i) => (outcome[i] === true ? [crl] : []));

@@ -191,7 +191,7 @@ function* linesOf(path: string, offset: number): Generator<FileLine> {
 
 const trimmed = (line: Buffer): Buffer => (line.at(-1) === CR ? line.subarray(0, -1) : line);
 
-const FIELDS: readonly string[] = ['ecuSerial', 'vin', 'partNumber', 'csr'];
+const FIELDS: readonly string[] = ['ecuSerial', 'vin', 'partNumber', 'lot', 'csr'];
 
 /** As the API checks it; what stands in the fields is judged there. The message repeats nothing of the line. */
 function checkForm(line: Buffer, number: number, path: string): void {
