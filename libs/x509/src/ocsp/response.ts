@@ -47,7 +47,7 @@ export function buildOcspResponseData({ responderKeyHash, producedAt, responses,
     for (const octet of [tag.sequence, tag.sequence, contextTag(1, true)]) writer.header(octet, writer.length - end);
   }
   const list = writer.length;
-  for (let i = responses.length - 1; i >= 0; i--) putSingleResponse(responses[i]!);
+  for (const response of responses.toReversed()) putSingleResponse(response);
   writer.header(tag.sequence, writer.length - list);
   putTime(producedAt);
   const id = writer.length;
@@ -95,7 +95,7 @@ export function assembleOcspResponse(
   responseData: Uint8Array, algorithm: SignatureAlgorithm, signature: Uint8Array, certificates: readonly Uint8Array[],
 ): Uint8Array {
   writer.clear();
-  for (let i = certificates.length - 1; i >= 0; i--) writer.bytes(certificates[i]!);
+  for (const certificate of certificates.toReversed()) writer.bytes(certificate);
   if (certificates.length > 0) {
     writer.header(tag.sequence, writer.length);
     writer.header(contextTag(0, true), writer.length);
