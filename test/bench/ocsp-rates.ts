@@ -19,6 +19,8 @@ import type { Scratch } from './scratch.ts';
 const ASKED = 500;
 const REVOKED = 50;
 const CONNECTIONS = 32;
+/** Each waits for a signature of its own: with few clients the processors rest between them. */
+const NONCE_CONNECTIONS = 128;
 const NONCES = 2_000;
 const CACHED_GOAL = 0.7;
 const NONCE_GOAL = 0.5;
@@ -36,7 +38,7 @@ export async function ocspRates(scratch: Scratch, whole: Site, seconds: number):
   for (const one of site.issued.slice(0, REVOKED)) await revoke(site, one);
   await settle();
   const ready = await readyAnswers(site);
-  const bare = await startBareResponder(scratch, ready, collectorFlags(ISSUERS + OTHER_ROLES, availableParallelism()));
+  const bare = await startBareResponder(scratch, ready, collectorFlags('status', ISSUERS + OTHER_ROLES, availableParallelism()));
   const rates = new Rates(scratch, site, bare, seconds);
   const get = await rates.fromTheCache('GET', ready.map(({ path }) => getOf(path)));
   const posts = site.issued.map((one) => postOf(questionOf(site, one)));
@@ -100,7 +102,7 @@ class Rates {
     const { issued } = this.#site;
     const requests = Array.from({ length: NONCES }, (_, i) => postOf(questionOf(this.#site, issued[i % issued.length]!, randomBytes(32))));
     try {
-      const ours = this.#task(this.#site.port, requests);
+      const ours = { ...this.#task(this.#site.port, requests), connections: NONCE_CONNECTIONS };
       await load(this.#scratch, { ...ours, seconds: 1 });
       await raw.sign(5_000);
       const [floor, perSecond] = await inTurns(async () => ({ perSecond: await raw.sign(20_000), failed: 0 }), () => load(this.#scratch, ours));
@@ -109,7 +111,7 @@ class Rates {
         perSecond,
         rows: [
           beside(`${name}, beside bare signatures`, perSecond, '1/s', floor, NONCE_GOAL),
-          ...await this.#atHalf(name, ours, this.#task(this.#bare, requests), perSecond / 2),
+          ...await this.#atHalf(name, ours, { ...ours, port: this.#bare }, perSecond / 2),
         ],
       };
     } finally {

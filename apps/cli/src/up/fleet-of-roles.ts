@@ -19,14 +19,14 @@ export class FleetOfRoles {
   readonly #processes: readonly RoleProcess[];
 
   constructor(dir: DataDir, settings: SettingValues, issuers: number, onNotice: (line: string) => void) {
-    const nodeFlags = collectorFlags(issuers + OTHER_ROLES, availableParallelism());
     const process = (role: RoleName, name: string): RoleProcess => {
       const token = role === 'issuer' ? 'ca' : role === 'status' ? 'ocsp' : undefined;
       return new RoleProcess({
         role, name,
         entry: join(checkout, 'apps', role, 'dist/main.js'),
         environment: environmentFor(role, settings, token === undefined ? undefined : dir.softhsmConf(token)),
-        log: join(dir.logs, `${name}.log`), nodeFlags,
+        log: join(dir.logs, `${name}.log`),
+        nodeFlags: collectorFlags(role, issuers + OTHER_ROLES, availableParallelism()),
       }, { onNotice, onRefused: () => this.#refused(role) });
     };
     this.#processes = [

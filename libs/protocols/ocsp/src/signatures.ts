@@ -5,8 +5,6 @@ import type { OcspSigner } from './ports.ts';
 const BATCH = 64;
 /** Calls that are under way: one is signed while the next is made ready. */
 const CALLS = 2;
-/** A second call is worth its own work for so many messages; fewer wait for the end of the first, as more join them. */
-const WORTH_A_CALL = 16;
 /** What waits at most, of each kind: about a second's work. */
 const WAITING = 4000;
 
@@ -43,7 +41,6 @@ export class Signatures {
 
   #schedule(): void {
     if (this.#scheduled || this.#calls >= CALLS) return;
-    if (this.#calls > 0 && this.#now.length + this.#ahead.length < WORTH_A_CALL) return;
     this.#scheduled = true;
     // After all that has arrived by now was read.
     setImmediate(() => {
