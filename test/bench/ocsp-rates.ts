@@ -1,7 +1,7 @@
 // OCSP under load: from the cache, with nonces, and beside a batch that is issued meanwhile.
 import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
-import { collectorFlags } from '../../apps/cli/src/up/collector-flags.ts';
+import { collectorFlags, ROLES_BESIDE_ISSUERS } from '../../apps/cli/src/up/collector-flags.ts';
 import { makeToken } from '../support/softhsm.ts';
 import { type ReadyAnswer, startBareResponder } from './bare-responder.ts';
 import { measureBatch, warmUpRequests } from './batch.ts';
@@ -27,8 +27,6 @@ const NONCE_GOAL = 0.5;
 const P99_GOAL_MS = 5;
 /** Of relying parties, while a batch is issued. */
 const BESIDE_BATCH = 500;
-/** api, status, worker. */
-const OTHER_ROLES = 3;
 
 export const OCSP_CERTIFICATES = ASKED;
 
@@ -38,7 +36,7 @@ export async function ocspRates(scratch: Scratch, whole: Site, seconds: number):
   for (const one of site.issued.slice(0, REVOKED)) await revoke(site, one);
   await settle();
   const ready = await readyAnswers(site);
-  const bare = await startBareResponder(scratch, ready, collectorFlags('status', ISSUERS + OTHER_ROLES, availableParallelism()));
+  const bare = await startBareResponder(scratch, ready, collectorFlags('status', ISSUERS + ROLES_BESIDE_ISSUERS, availableParallelism()));
   const rates = new Rates(scratch, site, bare, seconds);
   const get = await rates.fromTheCache('GET', ready.map(({ path }) => getOf(path)));
   const posts = site.issued.map((one) => postOf(questionOf(site, one)));

@@ -1,5 +1,7 @@
 import type { RoleName } from './environment.ts';
 
+/** api, status, worker: a process each. */
+export const ROLES_BESIDE_ISSUERS = 3;
 /** Each half of the memory for young objects, at most and at first, in MiB: what a chunk in work needs dies there. */
 const YOUNG_MIB = 24;
 const YOUNG_AT_FIRST_MIB = 16;

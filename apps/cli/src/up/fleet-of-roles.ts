@@ -2,14 +2,12 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { checkout } from '../checkout.ts';
 import type { DataDir } from '../data-dir/layout.ts';
-import { collectorFlags } from './collector-flags.ts';
+import { collectorFlags, ROLES_BESIDE_ISSUERS } from './collector-flags.ts';
 import { environmentFor, type RoleName, type SettingValues } from './environment.ts';
 import { RoleProcess } from './role-process.ts';
 
 /** In this order they are stopped: who takes requests first, and who answers for the status of certificates last. */
 const stopOrder: readonly RoleName[] = ['api', 'worker', 'issuer', 'status'];
-/** api, status, worker. */
-const OTHER_ROLES = 3;
 const STOP_WITHIN_MS = 12_000;
 /** What each role gets at least, however long those before it took. */
 const STOP_AT_LEAST_MS = 1_000;
@@ -26,7 +24,7 @@ export class FleetOfRoles {
         entry: join(checkout, 'apps', role, 'dist/main.js'),
         environment: environmentFor(role, settings, token === undefined ? undefined : dir.softhsmConf(token)),
         log: join(dir.logs, `${name}.log`),
-        nodeFlags: collectorFlags(role, issuers + OTHER_ROLES, availableParallelism()),
+        nodeFlags: collectorFlags(role, issuers + ROLES_BESIDE_ISSUERS, availableParallelism()),
       }, { onNotice, onRefused: () => this.#refused(role) });
     };
     this.#processes = [
